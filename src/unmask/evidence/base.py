@@ -1,0 +1,77 @@
+"""What an analyser is: it declares what it needs, observes, and concludes with evidence.
+
+Adding one: write a file in this folder with a class that follows `Analyser`, and add one line to
+`ANALYSERS` in `registry.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from unmask.faces.face import Face
+from unmask.media.events import Audio, Cut, Frame, Gap, Media
+
+Status = Literal["ok", "not_applicable", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an analyser asks of the pipeline.
+
+    `frames`: how it samples: "spread" (a number of frames spread evenly over the clip, the user's
+    `--frames`) or "every" (each frame at full rate). `landmarks`, `audio`: whether the face mesh and
+    sound are wanted.
+    """
+
+    frames: Literal["spread", "every"] = "spread"
+    landmarks: bool = False
+    audio: bool = False
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A named number with its unit ("" when it has none)."""
+
+    value: float
+    unit: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one analyser concludes about one track (`track` set) or about the whole file (`track` None).
+
+    `score` runs from 0 (real) to 1 (fake) and is None unless `status` is "ok". `timeline` holds
+    (time in seconds, score). `embedding` is for later fusion and is never written to JSON.
+    """
+
+    analyser: str
+    track: int | None
+    status: Status
+    summary: str
+    reason: str | None = None
+    score: float | None = None
+    timeline: tuple[tuple[float, float], ...] = ()
+    measurements: dict[str, Measurement] = field(default_factory=dict)
+    embedding: np.ndarray | None = None
+
+
+class Analyser(Protocol):
+    """One kind of evidence. Called with events in order; `observe` never keeps a whole video."""
+
+    name: str
+    needs: Needs
+
+    def begin(self, media: Media) -> None:
+        """Start a file."""
+
+    def observe(self, frame: Frame, faces: list[Face]) -> None:
+        """See one frame that was sampled as `needs` asks, with the faces tracked in it."""
+
+    def observe_other(self, event: Audio | Cut | Gap) -> None:
+        """See sound, a shot change, or a damaged stretch."""
+
+    def conclude(self) -> list[Evidence]:
+        """End the file: evidence per track that could be judged, and for the file where it makes sense."""
