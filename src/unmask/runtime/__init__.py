@@ -1,1 +1,1 @@
-"""."""
+"""Inference sessions, threads, and the weight files with their cards."""
