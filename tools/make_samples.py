@@ -71,8 +71,8 @@ def manipulate(frame: np.ndarray, outline: np.ndarray) -> np.ndarray:
     hull = cv2.convexHull(np.round(outline).astype(np.int32))
     cv2.fillConvexPoly(mask, hull, 1.0)
     width = float(np.ptp(outline[:, 0]))
-    mask = cv2.GaussianBlur(mask, (0, 0), 0.04 * width)[..., None]
-    return _to_bytes(frame * (1 - mask) + _altered(frame, outline.mean(axis=0)) * mask)
+    soft = cv2.GaussianBlur(mask, (0, 0), 0.04 * width)[..., None]
+    return _to_bytes(frame * (1 - soft) + _altered(frame, outline.mean(axis=0)) * soft)
 
 
 def write(path: Path, frames: list[np.ndarray], comment: str) -> None:
@@ -138,7 +138,8 @@ def main() -> None:
     views = camera((width, height), face.box[:2] + face.box[2:] / 2)
     frames = film(portrait, views)
     write(folder / "untouched.mp4", frames, "A filmed still, untouched; made by tools/make_samples.py")
-    outlines = [cv2.perspectiveTransform(landmarks[None, :, :2].astype(np.float64), view)[0] for view in views]
+    points = landmarks[None, :, :2].astype(np.float64)
+    outlines = [cv2.perspectiveTransform(points, view)[0] for view in views]
     altered = [manipulate(*pair) for pair in zip(frames, outlines, strict=True)]
     write(folder / "manipulated.mp4", altered, "A filmed still, face altered; made by tools/make_samples.py")
 
