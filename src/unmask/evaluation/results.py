@@ -1,0 +1,225 @@
+"""Turns the scores of an evaluation into its result: figures per data set, manipulation and real source."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unmask.evaluation import metrics
+from unmask.evaluation.metrics import Interval, Sample
+from unmask.evaluation.scoring import Score
+
+SCHEMA = "unmask.evaluation/1"
+EVEN = 0.5
+MATCHED_REALS = 5
+"""Fewest reals of the fakes' own groups for which a comparison with them alone is stated."""
+SIZE_RATIO = 1.05
+"""Two faces match in size when their box widths differ by no more than this factor."""
+
+OUTCOMES = ("fake", "real", "inconclusive", "failed")
+COLUMNS = (
+    "data_set", "split", "item", "label", "manipulation", "source", "group", "outcome", "probability",
+    "faces", "face_width", "kind", "reason",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Probability thresholds taken from *tune* items (called fake at or above), and on how many items."""
+
+    youden: float
+    false_alarm: float
+    false_alarm_rate: float
+    reals: int
+    fakes: int
+
+    @classmethod
+    def of(cls, scores: Sequence[Score], *, false_alarm_rate: float) -> Thresholds:
+        """Take both thresholds from scored tune items.
+
+        Raises:
+            ValueError: a class is empty or has no answered item.
+        """
+        sample = sample_of(scores)
+        return cls(
+            youden=metrics.youden_threshold(sample),
+            false_alarm=metrics.false_alarm_threshold(sample, false_alarm_rate),
+            false_alarm_rate=false_alarm_rate,
+            reals=int((~sample.fake).sum()),
+            fakes=int(sample.fake.sum()),
+        )
+
+
+def sample_of(scores: Sequence[Score]) -> Sample:
+    """Return scores as arrays; groups of different data sets are different groups."""
+    return Sample.of(
+        [score.item.fake for score in scores],
+        [score.probability for score in scores],
+        [f"{score.item.data_set}\0{score.item.group}" for score in scores],
+    )
+
+
+def match_face_size(scores: Sequence[Score]) -> list[Score]:
+    """Keep pairs of a real and a fake whose faces are equally wide (within 5 %), as many as there are.
+
+    Items whose face was not found have no width; they stay, so that they still count as mistakes.
+    """
+    kept = [score for score in scores if not score.face_width]
+    for data_set in sorted({score.item.data_set for score in scores}):
+        wide = [s for s in scores if s.face_width and s.item.data_set == data_set]
+        reals = sorted((s for s in wide if not s.item.fake), key=lambda s: s.face_width or 0.0)
+        fakes = sorted((s for s in wide if s.item.fake), key=lambda s: s.face_width or 0.0)
+        i = j = 0
+        while i < len(reals) and j < len(fakes):
+            ratio = (fakes[j].face_width or 0.0) / (reals[i].face_width or 1.0)
+            if ratio > SIZE_RATIO:
+                i += 1
+            elif ratio < 1 / SIZE_RATIO:
+                j += 1
+            else:
+                kept += [reals[i], fakes[j]]
+                i, j = i + 1, j + 1
+    return kept
+
+
+def evaluate(
+    scores: Sequence[Score],
+    *,
+    thresholds: Thresholds | None = None,
+    draws: int = metrics.DRAWS,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Return one JSON-ready result a data set and split, in order of first appearance."""
+    parts: dict[tuple[str, str], list[Score]] = {}
+    for score in scores:
+        parts.setdefault((score.item.data_set, score.item.split), []).append(score)
+    return [
+        {"data_set": data_set, "split": split} | _evaluate_part(part, thresholds, draws, seed)
+        for (data_set, split), part in parts.items()
+    ]
+
+
+def _evaluate_part(
+    scores: list[Score], thresholds: Thresholds | None, draws: int, seed: int
+) -> dict[str, Any]:
+    reals = [score for score in scores if not score.item.fake]
+    fakes = [score for score in scores if score.item.fake]
+
+    def figures(chosen: list[Score]) -> dict[str, Any]:
+        return _figures(chosen, thresholds, draws, seed)
+
+    result = (
+        _counts(scores)
+        | {"faces_found": _faces(scores)}
+        | figures(scores)
+        | {"real_sources": _shares_by(reals, lambda score: score.item.source)}
+    )
+    kinds: dict[str, Any] = {}
+    for name, shares in _shares_by(fakes, lambda score: score.item.manipulation).items():
+        own = [score for score in fakes if score.item.manipulation == name]
+        kinds[name] = {"shares": shares} | _counts(own + reals) | figures(own + reals)
+        groups = {score.item.group for score in own}
+        matched = [score for score in reals if score.item.group in groups]
+        if MATCHED_REALS <= len(matched) < len(reals):
+            kinds[name]["own_reals"] = _counts(own + matched) | figures(own + matched)
+    return result | {"manipulations": kinds}
+
+
+def _counts(scores: Sequence[Score]) -> dict[str, int]:
+    fake = sum(score.item.fake for score in scores)
+    groups = len({score.item.group for score in scores})
+    return {"items": len(scores), "real": len(scores) - fake, "fake": fake, "groups": groups}
+
+
+def _faces(scores: Sequence[Score]) -> dict[str, Any]:
+    """Return how many faces were found, and the reasons why items got no answer."""
+    found = Counter(min(score.faces, 2) for score in scores)
+    reasons = Counter(score.reason for score in scores if score.probability is None)
+    return {
+        "none": found[0],
+        "one": found[1],
+        "several": found[2],
+        "without_answer": sum(score.probability is None for score in scores),
+        "reasons": dict(reasons.most_common(10)),
+    }
+
+
+def _shares_by(scores: Sequence[Score], key: Callable[[Score], str]) -> dict[str, Any]:
+    return {
+        name: shares([score for score in scores if key(score) == name])
+        for name in sorted({key(score) for score in scores})
+    }
+
+
+def shares(scores: Sequence[Score]) -> dict[str, Any]:
+    """Return how many items got each outcome, as shares with Clopper-Pearson intervals."""
+    count: Counter[str] = Counter(score.outcome for score in scores)
+    return {"n": len(scores)} | {
+        outcome: {"count": count[outcome]} | _json(metrics.clopper_pearson(count[outcome], len(scores)))
+        for outcome in OUTCOMES
+    }
+
+
+def _figures(scores: Sequence[Score], thresholds: Thresholds | None, draws: int, seed: int) -> dict[str, Any]:
+    """Return the threshold-free figures and those of every decision; none where a class is empty."""
+    sample = sample_of(scores)
+    if not sample.fake.any() or sample.fake.all():
+        return {"figures": {}, "decisions": {}}
+    decisions = {
+        "product": np.array([score.outcome == "fake" for score in scores]),
+        "even": sample.probability >= EVEN,
+    }
+    if thresholds is not None:
+        decisions["youden"] = sample.probability >= thresholds.youden
+        decisions["false_alarm_rate"] = sample.probability >= thresholds.false_alarm
+    free, decided = metrics.measure(sample, decisions, draws=draws, seed=seed)
+    return {
+        "figures": {name: _json(value) for name, value in free.items()},
+        "decisions": {
+            name: {key: _json(value) for key, value in figures.items()} for name, figures in decided.items()
+        },
+    }
+
+
+def _json(interval: Interval) -> dict[str, Any]:
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else round(value, 5)
+
+    return {"value": number(interval.value), "interval": [number(interval.low), number(interval.high)]}
+
+
+def real_only(scores: Sequence[Score]) -> dict[str, Any] | None:
+    """Return the shares over all data sets together that hold real items alone; None where there is none."""
+    with_fakes = {score.item.data_set for score in scores if score.item.fake}
+    chosen = [score for score in scores if score.item.data_set not in with_fakes]
+    if not chosen:
+        return None
+    return {"data_sets": sorted({score.item.data_set for score in chosen})} | shares(chosen)
+
+
+def to_csv(scores: Sequence[Score]) -> str:
+    """Write one line an item."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for score in scores:
+        item = score.item
+        writer.writerow(
+            [
+                item.data_set, item.split, item.name, "fake" if item.fake else "real", item.manipulation,
+                item.source, item.group, score.outcome, _blank(score.probability, 6), score.faces,
+                _blank(score.face_width, 1), score.kind, score.reason,
+            ]
+        )  # fmt: skip
+    return text.getvalue()
+
+
+def _blank(value: float | None, digits: int) -> float | str:
+    return "" if value is None else round(value, digits)
