@@ -33,7 +33,7 @@ class Crop(BaseModel):
 
 
 class Metric(BaseModel):
-    """One measured figure: on what, of how many items, with its 95 % interval and the command that made it."""
+    """One measured figure: on what, of how many items, its 95 % interval, the command that made it."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 

@@ -1,1 +1,1 @@
-"""."""
+"""From evidence to the answer: aggregation over frames, calibration, fusion, decision."""

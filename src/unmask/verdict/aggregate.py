@@ -1,0 +1,58 @@
+"""Combines the logits of a track's frames into one: pure functions, chosen by name in `verdict.json`.
+
+All take a (N,) array of frame logits (N >= 1, above 0 means fake) and return one logit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.special import expit, logit
+
+CONFIDENT = 0.8
+"""A frame at or above this probability is confidently fake, at or below one minus it confidently real."""
+CONFIDENT_FAKE_SHARE = 0.4
+CONFIDENT_REAL_SHARE = 0.9
+MIN_CONFIDENT = 12
+"""So many confidently fake frames at least, so that a few bad frames do not decide."""
+TOP_SHARE = 0.25
+EDGE = 1e-6
+"""Probabilities are kept this far from 0 and 1 before they become logits."""
+
+
+def mean(logits: np.ndarray) -> float:
+    """Return the mean: every frame counts alike."""
+    return float(_checked(logits).mean())
+
+
+def confident(logits: np.ndarray) -> float:
+    """Return the confident average of the DFDC winner (Seferbekov 2020), as a logit.
+
+    Where enough frames are confidently fake, only these are averaged; where nearly all are confidently
+    real, only those; else all. The average is of probabilities.
+    """
+    probability = expit(_checked(logits))
+    fake, real = probability >= CONFIDENT, probability <= 1 - CONFIDENT
+    if fake.sum() >= max(MIN_CONFIDENT, CONFIDENT_FAKE_SHARE * len(probability)):
+        probability = probability[fake]
+    elif real.sum() >= CONFIDENT_REAL_SHARE * len(probability):
+        probability = probability[real]
+    return float(logit(np.clip(probability.mean(), EDGE, 1 - EDGE)))
+
+
+def top(logits: np.ndarray) -> float:
+    """Return the mean of the most suspicious quarter of the frames (at least one)."""
+    ordered = np.sort(_checked(logits))
+    count = max(1, round(TOP_SHARE * len(ordered)))
+    return float(ordered[-count:].mean())
+
+
+AGGREGATIONS: dict[str, Callable[[np.ndarray], float]] = {"mean": mean, "confident": confident, "top": top}
+
+
+def _checked(logits: np.ndarray) -> np.ndarray:
+    values = np.asarray(logits, np.float64)
+    if values.ndim != 1 or values.size == 0 or not np.isfinite(values).all():
+        raise ValueError(f"frame logits must be a non-empty list of finite numbers, not {logits!r}")
+    return values

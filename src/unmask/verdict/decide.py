@@ -1,0 +1,302 @@
+"""From the scores of tracks and persons to `fake`, `real` or `inconclusive`, with reasons in plain words.
+
+One manipulated person makes the file fake. Scores are first corrected for the number of faces
+(`calibration.family_wise`), so that a group is called fake as rarely as a single face; the share of
+fakes that `real` misses is stated for that number of faces.
+
+A label follows from score thresholds, which come from *tune* items at a stated false-alarm rate. The
+prior moves the probability and, where a probability above a half is not reached, withholds the label:
+`fake` is said only at a probability of at least one half, `real` only at one of at most one half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit, logit, ndtri
+
+from unmask.evidence.base import Evidence
+from unmask.media.events import MediaKind
+from unmask.verdict.calibration import apply_platt, family_wise, shift_prior
+from unmask.verdict.fusion import Fused, fuse, join
+from unmask.verdict.settings import Level, LevelName, VerdictSettings
+
+NO_FACE = "No face was found."
+INTERVAL = (2.5, 97.5)
+
+
+@dataclass(frozen=True)
+class Opinion:
+    """What is said about a file, person or track. Without a judged face only `label` and `reasons` are set."""
+
+    label: str
+    probability: float | None = None
+    interval: tuple[float, float] | None = None
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Probabilities at this file's number of faces and prior, and the rates they were set by."""
+
+    fake: float
+    real: float
+    false_alarm_rate: float | None
+    miss_rate: float | None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The file's opinion, those of persons and tracks, and what the user is to be warned of."""
+
+    file: Opinion
+    persons: dict[int, Opinion]
+    tracks: dict[int, Opinion]
+    thresholds: Thresholds | None
+    interval_meaning: str | None
+    prior: float
+    warnings: tuple[str, ...]
+
+
+def decide(
+    persons: Mapping[int, Sequence[int]],
+    evidence: Mapping[int, Sequence[Evidence]],
+    *,
+    kind: MediaKind,
+    settings: VerdictSettings,
+    prior: float | None = None,
+) -> Decision:
+    """Judge a file.
+
+    Args:
+        persons: the tracks of each person.
+        evidence: what the analysers concluded, by track.
+        kind: of the file; pictures are judged by the calibration of pictures.
+        settings: thresholds and calibrations.
+        prior: the share of fakes to assume; None takes that of the calibration.
+
+    Raises:
+        ValueError: the prior is not strictly between 0 and 1.
+    """
+    part_name: LevelName = "picture" if kind == "picture" else "track"
+    file_name: LevelName = "picture" if kind == "picture" else "file"
+    if prior is not None and not 0 < prior < 1:
+        raise ValueError(f"the prior must lie strictly between 0 and 1, not {prior}")
+    assumed = settings.level(file_name).prior if prior is None else prior
+    fused = {track: fuse(items, settings.weights) for track, items in evidence.items()}
+    joined = {
+        person: join([f for t in tracks if (f := fused.get(t)) is not None])
+        for person, tracks in persons.items()
+    }
+    judged = {person: score for person, score in joined.items() if score is not None}
+    faces = max(1, len(judged))
+    part = Scale(settings.level(part_name), settings.level(part_name), faces=faces, prior=assumed)
+    whole = Scale(settings.level(file_name), settings.level(part_name), faces=faces, prior=assumed)
+    refusals = _refusals(persons, joined, evidence)
+    tracks = {t: part.judge(score) if score else Opinion("inconclusive") for t, score in fused.items()}
+    opinions = {
+        person: part.judge(score, part.reasons(score, "this face"))
+        if (score := joined[person])
+        else Opinion("inconclusive", reasons=(refusals[person],))
+        for person in persons
+    }
+    file = _judge_file(whole, judged, refusals)
+    return Decision(
+        file=file,
+        persons=opinions,
+        tracks=tracks,
+        thresholds=whole.thresholds() if judged else None,
+        interval_meaning=settings.interval_meaning if file.interval else None,
+        prior=assumed,
+        warnings=_warnings(settings, part_name, file_name, faces) if judged else (),
+    )
+
+
+class Scale:
+    """A level's calibration, for one number of faces and one prior.
+
+    Args:
+        level: the calibration and thresholds.
+        parts: the level whose real items say how the score of a single face is spread.
+        faces: how many faces were judged in the file.
+        prior: the share of fakes to assume.
+    """
+
+    def __init__(self, level: Level, parts: Level, *, faces: int, prior: float) -> None:
+        self._level, self._faces, self._prior = level, faces, prior
+        self._tail = parts.real_tail() if faces > 1 else None
+        half = float(logit(level.prior) - logit(prior))
+        even = (half - level.intercept) / level.slope
+        """The score at which the probability is one half."""
+        self._fake = max(level.fake_threshold, even)
+        self._real = min(level.real_threshold, even)
+
+    def judge(self, fused: Fused, reasons: tuple[str, ...] = ()) -> Opinion:
+        """Return label, probability and interval of a fused score."""
+        score = self._correct(fused.score)
+        return Opinion(self._label(score), self.probability(score), self._interval(fused), reasons)
+
+    def probability(self, score: float) -> float:
+        """Return the calibrated probability of a corrected score.
+
+        It stays as far from 0 and 1 as the number of tune items allows to know: 1 / (N + 2).
+        """
+        value = float(self._shifted(apply_platt(self._level.platt, score)))
+        return float(np.clip(value, *self._bounds()))
+
+    def thresholds(self) -> Thresholds:
+        """Return the thresholds as probabilities."""
+        return Thresholds(
+            fake=self.probability(self._fake),
+            real=self.probability(self._real),
+            false_alarm_rate=self._level.false_alarm_rate,
+            miss_rate=self._missed_overall(),
+        )
+
+    def reasons(self, fused: Fused, subject: str) -> tuple[str, ...]:
+        """Say in plain words why the label is what it is."""
+        label = self._label(self._correct(fused.score))
+        if label == "fake":
+            return (f"Traces of manipulation were found in {subject}.", *self._alarm_sentence())
+        if label == "real":
+            return (f"No manipulation found in {subject}.", *self._missed_sentences())
+        between = (
+            f"The score of {subject} lies between the thresholds for fake and for no manipulation found."
+        )
+        if self._withheld(fused):
+            return (
+                f"The score of {subject} reaches a threshold, but at the assumed share of fakes of "
+                f"{_percent(self._prior)} the probability lies on the other side of one half.",
+            )
+        return (between, *self._alarm_sentence())
+
+    def _label(self, score: float) -> str:
+        if score >= self._fake:
+            return "fake"
+        return "real" if score <= self._real else "inconclusive"
+
+    def _withheld(self, fused: Fused) -> bool:
+        score = self._correct(fused.score)
+        return score >= self._level.fake_threshold or score <= self._level.real_threshold
+
+    def _correct(self, score: float) -> float:
+        return score if self._tail is None else family_wise(self._tail, score, self._faces)
+
+    def _uncorrect(self, score: float) -> float:
+        """Return the score whose correction is `score`, by bisection (the correction is increasing)."""
+        if self._tail is None:
+            return score
+        width = 1.0
+        while self._correct(score + width) < score:
+            width *= 2
+        low, high = score, score + width
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (middle, high) if self._correct(middle) <= score else (low, middle)
+        return low
+
+    def _shifted(self, probability: np.ndarray) -> np.ndarray:
+        return shift_prior(probability, old=self._level.prior, new=self._prior)
+
+    def _bounds(self) -> tuple[float, float]:
+        items = min(self._level.reals, self._level.fakes)
+        edge = 1 / (items + 2) if items else 0.0
+        return tuple(map(float, self._shifted(np.array([edge, 1 - edge]))))  # type: ignore[return-value]
+
+    def _interval(self, fused: Fused) -> tuple[float, float] | None:
+        """Return the 95 % range over bootstrap fits and over the frames that might have been drawn."""
+        draws = np.array(self._level.draws)
+        if draws.size == 0:
+            return None
+        # Normal quantiles in a fixed shuffled order: as good as random draws, and the same every time.
+        spread = ndtri((np.arange(len(draws)) + 0.5) / len(draws))
+        spread = np.random.default_rng(0).permutation(spread)
+        scores = [self._correct(fused.score + z * fused.standard_error) for z in spread]
+        values = self._shifted(expit(draws[:, 0] * np.array(scores) + draws[:, 1]))
+        low, high = np.percentile(np.clip(values, *self._bounds()), INTERVAL)
+        middle = self.probability(self._correct(fused.score))
+        return float(min(low, middle)), float(max(high, middle))
+
+    def _missed_overall(self) -> float | None:
+        missed = self._level.missed(self._uncorrect(self._real))
+        total = sum(n for _, n in missed.values())
+        return sum(share * n for share, n in missed.values()) / total if total else None
+
+    def _alarm_sentence(self) -> tuple[str, ...]:
+        level = self._level
+        if level.false_alarms is None or level.false_alarm_interval is None:
+            return ()
+        low, high = level.false_alarm_interval
+        return (
+            f"Of {level.reals} real items set aside for tuning, {_percent(level.false_alarms / level.reals)} "
+            f"reach the threshold for fake (95 % interval {_percent(low)} to {_percent(high)}).",
+        )
+
+    def _missed_sentences(self) -> tuple[str, ...]:
+        missed = self._level.missed(self._uncorrect(self._real))
+        if not missed:
+            return ("How many fakes this misses was not measured.",)
+        listed = "; ".join(f"{kind or 'fakes'} {_percent(s)} of {n}" for kind, (s, n) in missed.items())
+        among = f", when one of {self._faces} faces is fake" if self._faces > 1 else ""
+        return (f"This answer misses, measured on {self._level.missed_on} items{among}: {listed}.",)
+
+
+def _judge_file(whole: Scale, judged: Mapping[int, Fused], refusals: Mapping[int, str]) -> Opinion:
+    """Judge the file by its most suspicious person."""
+    if not judged:
+        return Opinion("inconclusive", reasons=tuple(dict.fromkeys(refusals.values())) or (NO_FACE,))
+    leading = max(judged, key=lambda person: judged[person].score)
+    count = len(judged)
+    opinion = whole.judge(judged[leading])
+    if opinion.label == "real" or count == 1:
+        subject = "the face" if count == 1 else f"the {count} faces"
+    else:
+        subject = f"person {leading}, the most suspicious of {count}"
+    reasons = list(whole.reasons(judged[leading], subject))
+    if refusals:
+        reasons.append(
+            f"{len(refusals)} further face{'s' * (len(refusals) > 1)} could not be judged: "
+            + "; ".join(dict.fromkeys(reason.rstrip(".") for reason in refusals.values()))
+            + "."
+        )
+    return Opinion(opinion.label, opinion.probability, opinion.interval, tuple(reasons))
+
+
+def _refusals(
+    persons: Mapping[int, Sequence[int]],
+    joined: Mapping[int, Fused | None],
+    evidence: Mapping[int, Sequence[Evidence]],
+) -> dict[int, str]:
+    """Return why persons could not be judged: the reason given for the first of their tracks."""
+    return {
+        person: next(
+            (e.reason for t in tracks for e in evidence.get(t, ()) if e.reason),
+            "The face was seen too briefly to be judged.",
+        )
+        for person, tracks in persons.items()
+        if joined[person] is None
+    }
+
+
+def _warnings(settings: VerdictSettings, part: LevelName, file: LevelName, faces: int) -> tuple[str, ...]:
+    if not settings.calibrated:
+        text = (
+            "the model has no calibration: probabilities are its own sigmoid, the threshold is 0.5, "
+            "and its false alarms were not measured"
+        )
+        if faces > 1:
+            text += f"; nothing corrects for the {faces} faces of this file"
+        return (text,)
+    borrowed = {n: settings.level_name(n) for n in (part, file) if settings.level_name(n) != n}
+    plural = {"picture": "pictures", "track": "tracks", "file": "clips"}
+    return tuple(
+        f"no calibration on {plural[name]} is at hand: that of {plural[used]} serves, and its stated rates "
+        f"were measured on {plural[used]}"
+        for name, used in borrowed.items()
+    )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
