@@ -1,1 +1,1 @@
-"""."""
+"""Data sets, splits, augmentation and self-blending: what the detectors are trained on."""

@@ -87,10 +87,8 @@ def native_side(points: np.ndarray) -> float:
     return 1.0 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
-def _reduce(
-    pixels: np.ndarray, matrix: np.ndarray, size: int, scale: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Shrink the neighbourhood of the crop by area averaging, so that the warp that follows does not alias."""
+def _reduce(pixels: np.ndarray, matrix: np.ndarray, size: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """Shrink the neighbourhood of the crop by area averaging, so that the warp after it does not alias."""
     inverse = cv2.invertAffineTransform(matrix)
     corners = np.array([[0, 0], [size, 0], [size, size], [0, size]]) @ inverse[:, :2].T + inverse[:, 2]
     height, width = pixels.shape[:2]

@@ -115,6 +115,6 @@ class Detector:
         if not boxes:
             return []
         all_boxes, all_points, all_scores = map(np.concatenate, (boxes, points, scores))
-        kept = cv2.dnn.NMSBoxes(all_boxes.tolist(), all_scores.tolist(), threshold, OVERLAP)
-        order = sorted(np.asarray(kept).ravel(), key=lambda i: -all_scores[i])
+        separate = np.asarray(cv2.dnn.NMSBoxes(all_boxes.tolist(), all_scores.tolist(), threshold, OVERLAP))
+        order = sorted(separate.ravel(), key=lambda i: -all_scores[i])
         return [Detection(all_boxes[i], all_points[i], float(all_scores[i])) for i in order]

@@ -1,0 +1,125 @@
+"""Random changes of a training picture: framing, colour, resolution, noise, re-compression, drop-out.
+
+They take away what separates the data sets by accident (codec, native size, colour, sharpness), so
+that the network has to find something else. One `Draw` holds all the random numbers of one picture; a real
+picture and the fake made from it share a draw, and then differ by the manipulation alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+_INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How often and how strongly each change is applied; probabilities in 0..1."""
+
+    rotation: float = 7.0
+    """Largest turn in degrees."""
+    scale: float = 0.10
+    shift: float = 0.04
+    """Largest shift as a share of the crop's side."""
+    colour: float = 0.5
+    grey: float = 0.03
+    resize: float = 0.35
+    smallest: int = 56
+    """Smallest side in pixels that a picture is reduced to and enlarged from."""
+    blur: float = 0.12
+    noise: float = 0.12
+    jpeg: float = 0.5
+    jpeg_quality: tuple[int, int] = (35, 98)
+    drop: float = 0.08
+
+
+@dataclass
+class Draw:
+    """The random numbers of one picture, drawn once and used for it and its partner."""
+
+    seed: int
+    strength: Strength = field(default_factory=Strength)
+
+    def matrix(self, base: np.ndarray, size: int) -> np.ndarray:
+        """Turn, scale, shift and maybe mirror the (2, 3) crop map `base` of a `size`-pixel crop."""
+        rng = np.random.default_rng((self.seed, 1))
+        s = self.strength
+        angle = np.deg2rad(rng.uniform(-s.rotation, s.rotation))
+        scale = np.exp(rng.uniform(-s.scale, s.scale))
+        shift = rng.uniform(-s.shift, s.shift, size=2) * size
+        mirror = -1.0 if rng.random() < 0.5 else 1.0
+        turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        turn = np.diag([mirror, 1.0]) @ turn
+        centre = np.full(2, (size - 1) / 2)
+        result = turn @ base
+        result[:, 2] += centre - turn @ centre + shift
+        return result
+
+    def change(self, pixels: np.ndarray) -> np.ndarray:
+        """Change the appearance of an upright (S, S, 3) uint8 RGB crop."""
+        rng = np.random.default_rng((self.seed, 2))
+        s = self.strength
+        image = pixels
+        if rng.random() < s.colour:
+            image = _colour(image, rng)
+        if rng.random() < s.grey:
+            image = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+        first_jpeg = rng.random() < 0.5
+        if rng.random() < s.jpeg and first_jpeg:
+            image = _jpeg(image, rng, s.jpeg_quality)
+        if rng.random() < s.resize:
+            image = _resize(image, rng, s.smallest)
+        if rng.random() < s.blur:
+            image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.8))
+        if rng.random() < s.noise:
+            noise = rng.normal(0, rng.uniform(1, 9), size=image.shape)
+            image = np.clip(image + noise, 0, 255).astype(np.uint8)
+        if rng.random() < s.jpeg and not first_jpeg:
+            image = _jpeg(image, rng, s.jpeg_quality)
+        if rng.random() < s.drop:
+            image = _drop(image, rng)
+        return image
+
+
+def _colour(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    gain = 1 + rng.uniform(-0.25, 0.25)
+    changed = (image.astype(np.float32) - 128) * gain + 128 + rng.uniform(-25, 25)
+    changed += rng.uniform(-10, 10, size=3)
+    changed = np.clip(changed, 0, 255)
+    grey = changed.mean(axis=2, keepdims=True)
+    changed = grey + (changed - grey) * (1 + rng.uniform(-0.35, 0.35))
+    changed = np.clip(changed, 0, 255)
+    gamma = np.exp(rng.uniform(-0.2, 0.2))
+    return (255 * (changed / 255) ** gamma).astype(np.uint8)
+
+
+def _resize(image: np.ndarray, rng: np.random.Generator, smallest: int) -> np.ndarray:
+    size = image.shape[0]
+    side = int(np.exp(rng.uniform(np.log(min(smallest, size)), np.log(size))))
+    down = int(rng.choice(_INTERPOLATIONS[:3]))
+    up = int(rng.choice((*_INTERPOLATIONS[:2], cv2.INTER_LANCZOS4)))
+    return cv2.resize(cv2.resize(image, (side, side), interpolation=down), (size, size), interpolation=up)
+
+
+def _jpeg(image: np.ndarray, rng: np.random.Generator, quality: tuple[int, int]) -> np.ndarray:
+    setting = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(quality[0], quality[1] + 1))]
+    # The block grid starts anywhere, as it does in a face cut from a picture.
+    top, left = rng.integers(0, 8, size=2)
+    framed = cv2.copyMakeBorder(image, int(top), 8, int(left), 8, cv2.BORDER_REFLECT_101)
+    _, data = cv2.imencode(".jpg", framed[..., ::-1], setting)
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
+    return np.ascontiguousarray(decoded[top : top + image.shape[0], left : left + image.shape[1]])
+
+
+def _drop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Cover a rectangle (an eye, the mouth, half a face) with its mean colour."""
+    size = image.shape[0]
+    height, width = rng.uniform(0.15, 0.5, size=2) * size
+    top, left = rng.uniform(0, size - height), rng.uniform(0, size - width)
+    part = (slice(int(top), int(top + height)), slice(int(left), int(left + width)))
+    image = image.copy()
+    image[part] = image[part].mean(axis=(0, 1))
+    return image

@@ -1,0 +1,130 @@
+"""Finds the faces of a data set once, with the product's own detector, and remembers them.
+
+Training then cuts its crops straight from the stored picture with `faces.align`, as the product does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from unmask.data.manifest import Item
+from unmask.faces.detect import Detector
+from unmask.faces.face import Detection
+
+SAVE_EVERY = 2000
+
+
+@dataclass(frozen=True)
+class IndexedFace:
+    """The labelled face of one item: YuNet's five points (5, 2) and box (4,), in picture pixels."""
+
+    points: np.ndarray
+    box: np.ndarray
+    size: tuple[int, int]
+
+
+def decode(data: bytes) -> np.ndarray:
+    """Decode a stored picture to (H, W, 3) uint8 RGB, upright."""
+    with Image.open(io.BytesIO(data)) as picture:
+        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+
+
+def central(found: Sequence[Detection], size: tuple[int, int]) -> Detection | None:
+    """Return the face nearest the middle of a (width, height) picture: the one its label speaks of."""
+    if not found:
+        return None
+    middle = np.array(size) / 2
+
+    def distance(face: Detection) -> float:
+        return float(np.linalg.norm(face.box[:2] + face.box[2:] / 2 - middle) / max(face.box[3], 1.0))
+
+    return min(found, key=distance)
+
+
+class FaceIndex:
+    """A store of found faces, one file a zip, kept beside the training runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _path(self, archive: Path) -> Path:
+        key = hashlib.sha256(f"{archive.resolve()}:{archive.stat().st_size}".encode()).hexdigest()[:8]
+        return self._folder / f"{archive.stem}-{key}.json"
+
+    def load(self, archive: Path) -> dict[str, IndexedFace | None]:
+        """Return the faces of a zip found so far, by member name; None where the picture has no face."""
+        path = self._path(archive)
+        if not path.exists():
+            return {}
+        stored = json.loads(path.read_text())
+        return {
+            member: None
+            if face is None
+            else IndexedFace(
+                np.array(face["points"], np.float32), np.array(face["box"], np.float32), tuple(face["size"])
+            )
+            for member, face in stored.items()
+        }
+
+    def _save(self, archive: Path, faces: dict[str, IndexedFace | None]) -> None:
+        path = self._path(archive)
+        stored = {
+            member: None
+            if face is None
+            else {
+                "points": np.round(face.points.astype(float), 2).tolist(),
+                "box": np.round(face.box.astype(float), 2).tolist(),
+                "size": list(face.size),
+            }
+            for member, face in faces.items()
+        }
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(stored))
+        part.replace(path)
+
+    def build(
+        self,
+        items: Sequence[Item],
+        *,
+        detector: Detector,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> dict[tuple[Path, str], IndexedFace | None]:
+        """Find the central face of every item that is not known yet; goes on where it was stopped."""
+        result: dict[tuple[Path, str], IndexedFace | None] = {}
+        done = 0
+        for archive in sorted({item.archive for item in items}):
+            faces = self.load(archive)
+            wanted = [item.member for item in items if item.archive == archive]
+            missing = [member for member in wanted if member not in faces]
+            with zipfile.ZipFile(archive) as pictures:
+                for count, member in enumerate(missing, start=1):
+                    faces[member] = _find(pictures.read(member), detector)
+                    done += 1
+                    if on_progress:
+                        on_progress(done, len(items))
+                    if count % SAVE_EVERY == 0:
+                        self._save(archive, faces)
+            if missing:
+                self._save(archive, faces)
+            result |= {(archive, member): faces[member] for member in wanted}
+        return result
+
+
+def _find(data: bytes, detector: Detector) -> IndexedFace | None:
+    try:
+        pixels = decode(data)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    size = (pixels.shape[1], pixels.shape[0])
+    face = central(detector.detect_picture(pixels), size)
+    return None if face is None else IndexedFace(face.points, face.box, size)

@@ -1,0 +1,193 @@
+"""Training pairs: a real face and a fake one that differ by as little else as can be had.
+
+A pair is a fake with the real picture that it was made from, where that is known; else with a real
+picture of the same data set; or a real picture with its own self-blend. Thus every source gives as
+many reals as fakes, and its look says nothing about the label.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from unmask.data.augment import Draw, Strength
+from unmask.data.index import IndexedFace, decode
+from unmask.data.manifest import Item
+from unmask.data.selfblend import lay_mesh, self_blend
+from unmask.faces.align import crop_matrix, warp
+
+SELF_BLEND = "self-blend"
+CANVAS = 1.5
+"""Side of the crop on which a self-blend is made, as a multiple of the network's crop."""
+CANVAS_PIXELS = 240
+
+
+class Pictures:
+    """Reads pictures out of zips, each process with its own open files."""
+
+    def __init__(self) -> None:
+        self._open: dict[Path, zipfile.ZipFile] = {}
+
+    def __getstate__(self) -> dict:
+        return {"_open": {}}
+
+    def read(self, item: Item) -> np.ndarray:
+        """Return the item's picture, (H, W, 3) uint8 RGB."""
+        if item.archive not in self._open:
+            self._open[item.archive] = zipfile.ZipFile(item.archive)
+        return decode(self._open[item.archive].read(item.member))
+
+
+Faces = Mapping[tuple[Path, str], IndexedFace | None]
+
+
+class PairDataset(Dataset[torch.Tensor]):
+    """Pairs by number: the same number always gives the same pair, so that a run can go on where it stopped.
+
+    Args:
+        items: the training items; those whose face was not found are left out.
+        faces: the found faces.
+        size: side of the crops in pixels.
+        kinds: share of each kind of fake among the pairs; `SELF_BLEND` is one of them.
+        blend_sources: share of each data set among the reals that are self-blended.
+        strength: of the augmentation.
+        seed: of every draw.
+
+    Each element is a (2, 3, size, size) uint8 tensor: a real and a fake.
+    """
+
+    def __init__(
+        self,
+        items: Sequence[Item],
+        faces: Faces,
+        *,
+        size: int,
+        kinds: Mapping[str, float],
+        blend_sources: Mapping[str, float],
+        strength: Strength,
+        seed: int,
+    ) -> None:
+        self._faces = faces
+        self._size = size
+        self._strength = strength
+        self._seed = seed
+        self._pictures = Pictures()
+        usable = [item for item in items if faces.get((item.archive, item.member)) is not None]
+        reals = [item for item in usable if item.label == "real"]
+        self._by_name = {(item.data_set, item.name): item for item in reals}
+        self._reals: dict[str, list[Item]] = {}
+        for item in reals:
+            self._reals.setdefault(item.data_set, []).append(item)
+        self._fakes: dict[str, list[list[Item]]] = {}
+        by_origin: dict[str, dict[str, list[Item]]] = {}
+        for item in usable:
+            if item.label == "fake":
+                by_origin.setdefault(item.manipulation, {}).setdefault(item.original or item.name, []).append(
+                    item
+                )
+        self._fakes = {kind: list(origins.values()) for kind, origins in by_origin.items()}
+        missing = [k for k in kinds if k != SELF_BLEND and k not in self._fakes]
+        if missing or (not reals):
+            raise ValueError(f"no training pictures for {', '.join(missing) or 'the real class'}")
+        self._kinds = list(kinds)
+        self._kind_shares = np.array([kinds[k] for k in self._kinds]) / sum(kinds.values())
+        sources = {k: v for k, v in blend_sources.items() if k in self._reals}
+        self._sources = list(sources)
+        self._source_shares = np.array([sources[k] for k in self._sources]) / sum(sources.values())
+
+    def __len__(self) -> int:
+        return 2**31
+
+    def _choose(self, rng: np.random.Generator) -> tuple[Item, Item | None]:
+        """Draw a real item and a fake one; None in place of the fake stands for a self-blend."""
+        kind = self._kinds[rng.choice(len(self._kinds), p=self._kind_shares)]
+        if kind == SELF_BLEND:
+            return self._any_real(rng), None
+        origins = self._fakes[kind]
+        group = origins[rng.integers(len(origins))]
+        fake = group[rng.integers(len(group))]
+        real = self._by_name.get((fake.data_set, fake.original))
+        if real is None and fake.manipulation.startswith("Stable Diffusion"):
+            real = self._any_real(rng)
+        if real is None:
+            candidates = self._reals.get(fake.data_set)
+            real = candidates[rng.integers(len(candidates))] if candidates else self._any_real(rng)
+        return real, fake
+
+    def _any_real(self, rng: np.random.Generator) -> Item:
+        reals = self._reals[self._sources[rng.choice(len(self._sources), p=self._source_shares)]]
+        return reals[rng.integers(len(reals))]
+
+    def _points(self, item: Item) -> np.ndarray:
+        face = self._faces[(item.archive, item.member)]
+        assert face is not None
+        return face.points
+
+    def _self_blended(self, item: Item, draw: Draw, rng: np.random.Generator) -> list[np.ndarray]:
+        """Return the real crop and its self-blend, framed and augmented by one draw."""
+        base = crop_matrix(self._points(item), CANVAS_PIXELS)
+        zoom = 1 / CANVAS
+        base = base * zoom
+        base[:, 2] += (CANVAS_PIXELS - 1) / 2 * (1 - zoom)
+        canvas = warp(self._pictures.read(item), base, CANVAS_PIXELS)
+        points = self._points(item) @ base[:, :2].T + base[:, 2]
+        blend = self_blend(canvas, lay_mesh(points), rng)
+        matrix = draw.matrix(crop_matrix(points, self._size), self._size)
+        return [draw.change(warp(p, matrix, self._size)) for p in (canvas, blend.fake)]
+
+    def _crop(self, item: Item, draw: Draw) -> np.ndarray:
+        matrix = draw.matrix(crop_matrix(self._points(item), self._size), self._size)
+        return draw.change(warp(self._pictures.read(item), matrix, self._size))
+
+    def __getitem__(self, number: int) -> torch.Tensor:
+        rng = np.random.default_rng((self._seed, number))
+        real, fake = self._choose(rng)
+        draw = Draw(int(rng.integers(2**31)), self._strength)
+        if fake is None:
+            pair = self._self_blended(real, draw, rng)
+        else:
+            # Half of the pairs share their draw: then the manipulation alone tells them apart.
+            other = draw if rng.random() < 0.5 else Draw(int(rng.integers(2**31)), self._strength)
+            pair = [self._crop(real, draw), self._crop(fake, other)]
+        return torch.from_numpy(np.stack(pair)).permute(0, 3, 1, 2)
+
+
+class Numbers(Sampler[int]):
+    """Counts up from `start`: a resumed run goes on with the pairs that would have come next."""
+
+    def __init__(self, start: int, count: int) -> None:
+        self._start, self._count = start, count
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(self._start, self._start + self._count))
+
+    def __len__(self) -> int:
+        return self._count
+
+
+class CropDataset(Dataset[tuple[torch.Tensor, int]]):
+    """The product's own crops of the given items, unchanged, with labels (1 = fake)."""
+
+    def __init__(self, items: Sequence[Item], faces: Faces, *, size: int) -> None:
+        self._items = [item for item in items if faces.get((item.archive, item.member)) is not None]
+        self._faces, self._size, self._pictures = faces, size, Pictures()
+
+    @property
+    def items(self) -> list[Item]:
+        """The items in order, without those whose face was not found."""
+        return self._items
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        item = self._items[index]
+        face = self._faces[(item.archive, item.member)]
+        assert face is not None
+        pixels = warp(self._pictures.read(item), crop_matrix(face.points, self._size), self._size)
+        return torch.from_numpy(pixels).permute(2, 0, 1), int(item.label == "fake")

@@ -1,0 +1,79 @@
+"""Names of architectures: `create("efficientnet_lite0")` makes one, `names("efficientnet*")` lists them."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from torch import nn
+
+MODULES = ("efficientnet",)
+"""The files of this folder that register architectures: a new architecture adds its name here."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What an architecture expects of its input: side in pixels, and mean and deviation of RGB in 0..1."""
+
+    input_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A registered architecture: its name, the function that builds it, and the input it expects."""
+
+    name: str
+    build: Callable[..., nn.Module]
+    preprocessing: Preprocessing
+
+
+Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+_REGISTRY: dict[str, Architecture] = {}
+
+
+def register(preprocessing: Preprocessing) -> Callable[[Builder], Builder]:
+    """Register the decorated function, which takes `num_classes`, under its own name."""
+
+    def decorate(function: Builder) -> Builder:
+        name = function.__name__
+        if name in _REGISTRY:
+            raise ValueError(f"architecture {name!r} is registered twice")
+        _REGISTRY[name] = Architecture(name, function, preprocessing)
+        return function
+
+    return decorate
+
+
+def _load_all() -> None:
+    for module in MODULES:
+        importlib.import_module(f"unmask.models.{module}")
+
+
+def names(pattern: str = "*") -> list[str]:
+    """Return the registered names that match a wildcard pattern, sorted."""
+    _load_all()
+    return sorted(fnmatch.filter(_REGISTRY, pattern))
+
+
+def architecture(name: str) -> Architecture:
+    """Return a registered architecture.
+
+    Raises:
+        ValueError: no architecture has that name; the message names the nearest ones.
+    """
+    _load_all()
+    if name not in _REGISTRY:
+        near = difflib.get_close_matches(name, _REGISTRY, n=3, cutoff=0.4) or sorted(_REGISTRY)
+        raise ValueError(f"unknown architecture {name!r}; did you mean {', '.join(near)}?")
+    return _REGISTRY[name]
+
+
+def create(name: str, *, num_classes: int = 1) -> nn.Module:
+    """Build a registered architecture with fresh weights and `num_classes` outputs."""
+    return architecture(name).build(num_classes=num_classes)

@@ -1,0 +1,93 @@
+"""Checkpoints that describe themselves: safetensors with a JSON header, loaded without running code."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from unmask.models.registry import create
+
+FORMAT = "unmask.checkpoint/1"
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint is: enough to rebuild, feed and judge its network."""
+
+    architecture: str
+    input_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop_margin: float
+    classes: tuple[str, str]
+    version: str
+    step: int
+    configuration: dict[str, Any]
+    training_data: list[dict[str, Any]]
+    tune_metrics: dict[str, float]
+
+
+class CheckpointError(Exception):
+    """A checkpoint cannot be used; the message is one line and names the file."""
+
+
+def save(path: Path, model: nn.Module, header: Header) -> None:
+    """Write the weights and their header; a run that dies while writing leaves the old file."""
+    part = path.with_name(path.name + ".part")
+    tensors = {k: v.detach().contiguous().clone() for k, v in model.state_dict().items()}
+    save_file(tensors, part, metadata={"format": FORMAT, "header": json.dumps(asdict(header))})
+    part.replace(path)
+
+
+def read_header(path: Path) -> Header:
+    """Read the header alone.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or no checkpoint of this project.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such checkpoint") from None
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors checkpoint ({error})") from None
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(f"{path}: not a checkpoint of unmask (format {metadata.get('format')!r})")
+    fields = json.loads(metadata["header"])
+    for name in ("mean", "std", "classes"):
+        fields[name] = tuple(fields[name])
+    return Header(**fields)
+
+
+def load(path: Path) -> tuple[nn.Module, Header]:
+    """Rebuild the network of a checkpoint, in evaluation mode.
+
+    Raises:
+        CheckpointError: see `read_header`; or the weights do not fit the architecture that it names.
+    """
+    header = read_header(path)
+    model = create(header.architecture, num_classes=1)
+    with safe_open(path, framework="pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    own = model.state_dict()
+    wrong = [n for n in own.keys() | weights.keys() if n not in own or n not in weights]
+    wrong += [n for n in own if n in weights and own[n].shape != weights[n].shape]
+    if wrong:
+        raise CheckpointError(
+            f"{path}: the weights do not fit {header.architecture}: {', '.join(sorted(wrong)[:5])}"
+        )
+    model.load_state_dict(weights)
+    return model.eval(), header
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Load optimiser state written by `torch.save`, refusing anything but tensors and plain values."""
+    return torch.load(path, weights_only=True)

@@ -1,0 +1,70 @@
+"""From data set zips and settings to a trained checkpoint: reads, splits, checks, finds faces, trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from unmask.data.index import FaceIndex
+from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
+from unmask.data.pairs import SELF_BLEND
+from unmask.faces.detect import Detector
+from unmask.training.config import TrainingConfig
+from unmask.training.loop import train
+
+PROGRESS_EVERY = 5000
+
+
+def find_archives(paths: Sequence[Path]) -> list[Path]:
+    """Return the zips named, and those in the folders named; the first of two with one data set wins.
+
+    Raises:
+        ValueError: a path is missing, or a folder holds no zip.
+    """
+    archives: list[Path] = []
+    for path in paths:
+        found = sorted(path.glob("*.zip")) if path.is_dir() else [path]
+        if not found or not all(p.exists() for p in found):
+            raise ValueError(f"{path}: no data set zip here")
+        archives += found
+    return archives
+
+
+def training_items(archives: Sequence[Path], *, tune_share: float, seed: int) -> list[Item]:
+    """Return the items of *train* and *tune* of all zips; val is left out here and never seen.
+
+    Raises:
+        ValueError: a group crosses splits.
+    """
+    items = cut_tune(merge(map(read_zip, archives)), share=tune_share, seed=seed)
+    check_leaks(items)
+    return [item for item in items if item.split in ("train", "tune")]
+
+
+def run(
+    settings: dict[str, Any], paths: Sequence[Path], folder: Path, *, report: Callable[[str], None]
+) -> Path:
+    """Train with the given settings on the zips at `paths` and return the best checkpoint.
+
+    Raises:
+        ValueError: wrong settings or data; the message names the thing.
+    """
+    archives = find_archives(paths)
+    config = TrainingConfig.model_validate(settings | {"archives": [path.name for path in archives]})
+    items = training_items(archives, tune_share=config.tune_share, seed=config.seed)
+    present = {item.manipulation for item in items if item.label == "fake"}
+    if not config.kinds:
+        config = config.model_copy(update={"kinds": dict.fromkeys(sorted(present), 1.0)})
+    if SELF_BLEND in config.kinds and not config.blend_sources:
+        raise ValueError("kinds names self-blend, but blend_sources names no data set of reals")
+
+    def progress(done: int, total: int) -> None:
+        if done % PROGRESS_EVERY == 0:
+            report(f"found the faces of {done} pictures (of at most {total})")
+
+    detector = Detector(threads=config.threads)
+    faces = FaceIndex(folder.parent / "faces").build(items, detector=detector, on_progress=progress)
+    lost = sum(face is None for face in faces.values())
+    report(f"{len(items)} pictures, {lost} without a found face")
+    return train(config, items, faces, folder, report=report)
