@@ -75,7 +75,7 @@ def report() -> Report:
             label="fake",
             probability=0.93,
             interval=(0.82, 0.97),
-            interval_meaning="95 % of bootstrap draws over groups of the tune fold",
+            interval_meaning="95 % of bootstrap draws over groups of the tune fold.",
             kind="swap",
             thresholds=Thresholds(fake=0.8, real=0.3, false_alarm_rate=0.01, miss_rate=0.25),
             prior=0.5,

@@ -34,9 +34,8 @@ def test_the_summary_holds_verdict_interval_reasons_people_warnings_scope_and_ti
     for part in (
         "FAKE",
         "Manipulation found (face swap)",
-        "93 % (82 to 97 %), if 50 % of such files are",
-        "real up to 30 %, fake from 80 %",
-        "1.0 % of real files are called fake",
+        "93 % (82 to 97 %), at a prior of 50 %",
+        "real up to 30 % fake from 80 %",
         "the face shows traces of a swap in 18 of 20 frames",
         "Damaged from 3.0 to 3.4 s",
         "Not judged: scenes without a face, cartoons, beauty filters",
@@ -83,7 +82,7 @@ def test_real_says_no_manipulation_found_and_how_many_fakes_are_missed(report):
     )
     text = " ".join(shown(real).split())
     assert "No manipulation found" in text
-    assert "25.0 % of the fakes it was tested on are called real, too" in text
+    assert "25.0 % of the fakes that it was tested on get this answer, too" in text
 
 
 def test_nothing_judged_gives_no_probability():

@@ -123,14 +123,15 @@ def _bar(verdict: Verdict, width: int, glyphs: _Glyphs) -> list[Text]:
 
 
 def _threshold_marks(limits: Thresholds, cells: int, glyphs: _Glyphs) -> Text:
-    row = [" "] * (cells + 1)
-    for value in (limits.real, limits.fake):
-        row[round(value * cells)] = glyphs.mark
-    captions = f"real up to {percent(limits.real)}, fake from {percent(limits.fake)}"
-    line = " " * 5 + "".join(row).rstrip()
-    if len(line) + 2 + len(captions) <= cells + 10:
-        return Text(f"{line}  {captions}\n", style="dim")
-    return Text(f"{line}\n{'':5}{captions}\n", style="dim")
+    """Draw a mark under each threshold and a caption under each mark, or both captions in one line."""
+    marks = [" "] * (cells + 1)
+    captions = ""
+    for value, words in ((limits.real, "real up to"), (limits.fake, "fake from")):
+        marks[round(value * cells)] = glyphs.mark
+        caption = f"{words} {percent(value)}"
+        centred = min(max(0, round(value * cells) - len(caption) // 2), cells + 5 - len(caption))
+        captions = captions.ljust(max(centred, len(captions) + 3 if captions else 0)) + caption
+    return Text(f"{'':5}{''.join(marks).rstrip()}\n{'':5}{captions}\n", style="dim")
 
 
 def _list(title: str, items: Sequence[str], glyphs: _Glyphs, *, style: str = "") -> RenderableType:

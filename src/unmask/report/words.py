@@ -80,19 +80,17 @@ def probability_line(verdict: Verdict) -> str:
     text = f"Probability of manipulation {percent(verdict.probability)}"
     if verdict.interval:
         text += f" ({between(verdict.interval)})"
-    return f"{text}, if {100 * verdict.prior:.3g} % of such files are fake"
+    return f"{text}, at a prior of {100 * verdict.prior:.3g} %"
 
 
 def caveat_lines(verdict: Verdict) -> list[str]:
-    """Say what the verdict leaves open: the interval's meaning, missed fakes, false alarms."""
+    """Say what the verdict leaves open: missed fakes, and what the interval covers."""
     lines = []
     limits = verdict.thresholds
     if verdict.label == "real" and limits and limits.miss_rate is not None:
-        lines.append(f"{share(limits.miss_rate)} of the fakes it was tested on are called real, too.")
-    if verdict.label == "fake" and limits and limits.false_alarm_rate is not None:
-        lines.append(f"Threshold set where {share(limits.false_alarm_rate)} of real files are called fake.")
+        lines.append(f"{share(limits.miss_rate)} of the fakes that it was tested on get this answer, too.")
     if verdict.interval and verdict.interval_meaning:
-        lines.append(f"Interval: {verdict.interval_meaning}")
+        lines.append(f"The interval covers {verdict.interval_meaning}")
     return lines
 
 
