@@ -13,6 +13,7 @@ import numpy as np
 
 from unmask.faces.face import Face
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
+from unmask.runtime.card import Card
 
 Status = Literal["ok", "not_applicable", "inconclusive"]
 
@@ -58,11 +59,30 @@ class Evidence:
     embedding: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Heat:
+    """Where in one face an analyser found what it goes by.
+
+    `values` is (S, S) float32 over the aligned crop, above 0 speaks for fake, below 0 for real, in
+    logits: their mean plus a constant is the frame's logit. `matrix` is the (2, 3) map from crop pixels
+    to displayed pixels.
+    """
+
+    analyser: str
+    frame: Frame
+    face: Face
+    score: float
+    values: np.ndarray
+    matrix: np.ndarray
+
+
 class Analyser(Protocol):
     """One kind of evidence. Called with events in order; `observe` never keeps a whole video."""
 
     name: str
     needs: Needs
+    cards: tuple[Card, ...]
+    """The cards of the weight files that it runs."""
 
     def begin(self, media: Media) -> None:
         """Start a file."""

@@ -19,7 +19,7 @@ TAIL_POINTS = 24
 
 @dataclass(frozen=True)
 class Platt:
-    """Probability of fake = sigmoid(slope * score + intercept), where a share `prior` of the items is fake."""
+    """Probability of fake = sigmoid(slope * score + intercept), where a share `prior` of items is fake."""
 
     slope: float
     intercept: float

@@ -1,8 +1,9 @@
 """From the scores of tracks and persons to `fake`, `real` or `inconclusive`, with reasons in plain words.
 
-One manipulated person makes the file fake. Scores are first corrected for the number of faces
-(`calibration.family_wise`), so that a group is called fake as rarely as a single face; the share of
-fakes that `real` misses is stated for that number of faces.
+One manipulated person makes the file fake. For `fake`, scores are first corrected for the number of
+faces (`calibration.family_wise`), so that a group is called fake as rarely as a single face. For `real`,
+every face must stay at or below the real threshold on its own, so that the stated share of fakes missed
+holds for each; a group is therefore called real less often, and inconclusive more often.
 
 A label follows from score thresholds, which come from *tune* items at a stated false-alarm rate. The
 prior moves the probability and, where a probability above a half is not reached, withholds the label:
@@ -29,7 +30,7 @@ INTERVAL = (2.5, 97.5)
 
 @dataclass(frozen=True)
 class Opinion:
-    """What is said about a file, person or track. Without a judged face only `label` and `reasons` are set."""
+    """What is said about a file, person or track; the numbers are None where no face could be judged."""
 
     label: str
     probability: float | None = None
@@ -92,15 +93,14 @@ def decide(
     }
     judged = {person: score for person, score in joined.items() if score is not None}
     faces = max(1, len(judged))
-    part = Scale(settings.level(part_name), settings.level(part_name), faces=faces, prior=assumed)
-    whole = Scale(settings.level(file_name), settings.level(part_name), faces=faces, prior=assumed)
+    parts = settings.level(part_name)
+    part = Scale(parts, parts, faces=faces, prior=assumed, whole=False)
+    whole = Scale(settings.level(file_name), parts, faces=faces, prior=assumed, whole=True)
     refusals = _refusals(persons, joined, evidence)
-    tracks = {t: part.judge(score) if score else Opinion("inconclusive") for t, score in fused.items()}
+    tracks = {t: part.judge(f, "this track") if f else Opinion("inconclusive") for t, f in fused.items()}
     opinions = {
-        person: part.judge(score, part.reasons(score, "this face"))
-        if (score := joined[person])
-        else Opinion("inconclusive", reasons=(refusals[person],))
-        for person in persons
+        person: part.judge(f, "this face") if f else Opinion("inconclusive", reasons=(refusals[person],))
+        for person, f in joined.items()
     }
     file = _judge_file(whole, judged, refusals)
     return Decision(
@@ -122,80 +122,75 @@ class Scale:
         parts: the level whose real items say how the score of a single face is spread.
         faces: how many faces were judged in the file.
         prior: the share of fakes to assume.
+        whole: whether the file is judged by its highest score, whose probability then allows for the
+            number of faces; a person's own probability does not depend on who else is there.
     """
 
-    def __init__(self, level: Level, parts: Level, *, faces: int, prior: float) -> None:
-        self._level, self._faces, self._prior = level, faces, prior
+    def __init__(self, level: Level, parts: Level, *, faces: int, prior: float, whole: bool) -> None:
+        self._level, self._faces, self._prior, self._whole = level, faces, prior, whole
         self._tail = parts.real_tail() if faces > 1 else None
-        half = float(logit(level.prior) - logit(prior))
-        even = (half - level.intercept) / level.slope
-        """The score at which the probability is one half."""
+        # The score at which the probability is one half.
+        even = (float(logit(level.prior) - logit(prior)) - level.intercept) / level.slope
         self._fake = max(level.fake_threshold, even)
         self._real = min(level.real_threshold, even)
 
-    def judge(self, fused: Fused, reasons: tuple[str, ...] = ()) -> Opinion:
-        """Return label, probability and interval of a fused score."""
-        score = self._correct(fused.score)
-        return Opinion(self._label(score), self.probability(score), self._interval(fused), reasons)
-
-    def probability(self, score: float) -> float:
-        """Return the calibrated probability of a corrected score.
-
-        It stays as far from 0 and 1 as the number of tune items allows to know: 1 / (N + 2).
-        """
-        value = float(self._shifted(apply_platt(self._level.platt, score)))
-        return float(np.clip(value, *self._bounds()))
+    def judge(self, fused: Fused, subject: str) -> Opinion:
+        """Return label, probability, interval and reasons of a fused score; `subject` names the face."""
+        return Opinion(
+            self._label(fused.score),
+            self._probability(self._scored(fused.score)),
+            self._interval(fused),
+            self._reasons(fused.score, subject),
+        )
 
     def thresholds(self) -> Thresholds:
-        """Return the thresholds as probabilities."""
+        """Return the thresholds as probabilities, as this scale gives them."""
         return Thresholds(
-            fake=self.probability(self._fake),
-            real=self.probability(self._real),
+            fake=self._probability(self._fake),
+            real=self._probability(self._scored(self._real)),
             false_alarm_rate=self._level.false_alarm_rate,
             miss_rate=self._missed_overall(),
         )
 
-    def reasons(self, fused: Fused, subject: str) -> tuple[str, ...]:
-        """Say in plain words why the label is what it is."""
-        label = self._label(self._correct(fused.score))
-        if label == "fake":
-            return (f"Traces of manipulation were found in {subject}.", *self._alarm_sentence())
-        if label == "real":
-            return (f"No manipulation found in {subject}.", *self._missed_sentences())
-        between = (
-            f"The score of {subject} lies between the thresholds for fake and for no manipulation found."
-        )
-        if self._withheld(fused):
-            return (
-                f"The score of {subject} reaches a threshold, but at the assumed share of fakes of "
-                f"{_percent(self._prior)} the probability lies on the other side of one half.",
-            )
-        return (between, *self._alarm_sentence())
-
     def _label(self, score: float) -> str:
-        if score >= self._fake:
+        if self._corrected(score) >= self._fake:
             return "fake"
         return "real" if score <= self._real else "inconclusive"
 
-    def _withheld(self, fused: Fused) -> bool:
-        score = self._correct(fused.score)
-        return score >= self._level.fake_threshold or score <= self._level.real_threshold
+    def _reasons(self, score: float, subject: str) -> tuple[str, ...]:
+        label = self._label(score)
+        if label == "fake":
+            return (f"Traces of manipulation were found in {subject}.", *self._alarm_sentences())
+        if label == "real":
+            return (f"No manipulation found in {subject}.", *self._missed_sentences())
+        level = self._level
+        if self._corrected(score) >= level.fake_threshold or score <= level.real_threshold:
+            return (
+                f"The score of {subject} passes a threshold, but at the assumed share of fakes of "
+                f"{_percent(self._prior)} the probability lies on the other side of one half.",
+            )
+        if score >= level.fake_threshold:
+            return (
+                f"The score of {subject} would be called fake if the face were the only one; among "
+                f"{self._faces} faces a real one scores so high more often.",
+            )
+        return (
+            f"The score of {subject} lies between the thresholds for no manipulation found and for fake.",
+            *self._alarm_sentences(),
+        )
 
-    def _correct(self, score: float) -> float:
+    def _probability(self, score: float) -> float:
+        """Return the calibrated probability of a score.
+
+        It stays as far from 0 and 1 as the number of tune items allows to know: 1 / (N + 2).
+        """
+        return float(np.clip(self._shifted(apply_platt(self._level.platt, score)), *self._bounds()))
+
+    def _corrected(self, score: float) -> float:
         return score if self._tail is None else family_wise(self._tail, score, self._faces)
 
-    def _uncorrect(self, score: float) -> float:
-        """Return the score whose correction is `score`, by bisection (the correction is increasing)."""
-        if self._tail is None:
-            return score
-        width = 1.0
-        while self._correct(score + width) < score:
-            width *= 2
-        low, high = score, score + width
-        for _ in range(60):
-            middle = (low + high) / 2
-            low, high = (middle, high) if self._correct(middle) <= score else (low, middle)
-        return low
+    def _scored(self, score: float) -> float:
+        return self._corrected(score) if self._whole else score
 
     def _shifted(self, probability: np.ndarray) -> np.ndarray:
         return shift_prior(probability, old=self._level.prior, new=self._prior)
@@ -203,7 +198,8 @@ class Scale:
     def _bounds(self) -> tuple[float, float]:
         items = min(self._level.reals, self._level.fakes)
         edge = 1 / (items + 2) if items else 0.0
-        return tuple(map(float, self._shifted(np.array([edge, 1 - edge]))))  # type: ignore[return-value]
+        low, high = self._shifted(np.array([edge, 1 - edge]))
+        return float(low), float(high)
 
     def _interval(self, fused: Fused) -> tuple[float, float] | None:
         """Return the 95 % range over bootstrap fits and over the frames that might have been drawn."""
@@ -213,18 +209,18 @@ class Scale:
         # Normal quantiles in a fixed shuffled order: as good as random draws, and the same every time.
         spread = ndtri((np.arange(len(draws)) + 0.5) / len(draws))
         spread = np.random.default_rng(0).permutation(spread)
-        scores = [self._correct(fused.score + z * fused.standard_error) for z in spread]
-        values = self._shifted(expit(draws[:, 0] * np.array(scores) + draws[:, 1]))
+        scores = np.array([self._scored(fused.score + z * fused.standard_error) for z in spread])
+        values = self._shifted(expit(draws[:, 0] * scores + draws[:, 1]))
         low, high = np.percentile(np.clip(values, *self._bounds()), INTERVAL)
-        middle = self.probability(self._correct(fused.score))
+        middle = self._probability(self._scored(fused.score))
         return float(min(low, middle)), float(max(high, middle))
 
     def _missed_overall(self) -> float | None:
-        missed = self._level.missed(self._uncorrect(self._real))
+        missed = self._level.missed(self._real)
         total = sum(n for _, n in missed.values())
         return sum(share * n for share, n in missed.values()) / total if total else None
 
-    def _alarm_sentence(self) -> tuple[str, ...]:
+    def _alarm_sentences(self) -> tuple[str, ...]:
         level = self._level
         if level.false_alarms is None or level.false_alarm_interval is None:
             return ()
@@ -235,12 +231,11 @@ class Scale:
         )
 
     def _missed_sentences(self) -> tuple[str, ...]:
-        missed = self._level.missed(self._uncorrect(self._real))
+        missed = self._level.missed(self._real)
         if not missed:
-            return ("How many fakes this misses was not measured.",)
+            return ("How many fakes this answer misses was not measured.",)
         listed = "; ".join(f"{kind or 'fakes'} {_percent(s)} of {n}" for kind, (s, n) in missed.items())
-        among = f", when one of {self._faces} faces is fake" if self._faces > 1 else ""
-        return (f"This answer misses, measured on {self._level.missed_on} items{among}: {listed}.",)
+        return (f"A fake face gets this answer too, measured on {self._level.missed_on} items: {listed}.",)
 
 
 def _judge_file(whole: Scale, judged: Mapping[int, Fused], refusals: Mapping[int, str]) -> Opinion:
@@ -249,12 +244,15 @@ def _judge_file(whole: Scale, judged: Mapping[int, Fused], refusals: Mapping[int
         return Opinion("inconclusive", reasons=tuple(dict.fromkeys(refusals.values())) or (NO_FACE,))
     leading = max(judged, key=lambda person: judged[person].score)
     count = len(judged)
-    opinion = whole.judge(judged[leading])
-    if opinion.label == "real" or count == 1:
-        subject = "the face" if count == 1 else f"the {count} faces"
-    else:
+    opinion = whole.judge(judged[leading], "the face")
+    if count > 1:
         subject = f"person {leading}, the most suspicious of {count}"
-    reasons = list(whole.reasons(judged[leading], subject))
+        if opinion.label == "real":
+            subject = f"any of the {count} faces"
+        opinion = whole.judge(judged[leading], subject)
+    reasons = list(opinion.reasons)
+    if count > 1:
+        reasons.append(f"The probability allows for {count} faces having had a chance of a false alarm.")
     if refusals:
         reasons.append(
             f"{len(refusals)} further face{'s' * (len(refusals) > 1)} could not be judged: "

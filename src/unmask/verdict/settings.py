@@ -21,7 +21,7 @@ from unmask.verdict.calibration import Platt, Tail, bootstrap_platt, family_wise
 VERDICT_FILE = "verdict.json"
 SCHEMA = "unmask.verdict/1"
 PRIOR = 0.5
-"""The share of fakes that probabilities assume unless the user sets another: validation sets are half fake."""
+"""The share of fakes that probabilities assume unless the user sets another (validation sets: a half)."""
 
 LevelName = Literal["picture", "track", "file"]
 FALLBACK: dict[LevelName, tuple[LevelName, ...]] = {
@@ -51,8 +51,9 @@ class Level(_Model):
     """The calibration of one level.
 
     Probability = sigmoid(slope * score + intercept) at the share of fakes `prior`. `draws` are
-    (slope, intercept) of bootstrap fits over groups. A score at or above `fake_threshold` is fake, at or
-    below `real_threshold` real. `false_alarms` of `reals` real tune items reach the fake threshold, with
+    (slope, intercept) of bootstrap fits over groups. A score, corrected for the number of faces, at or
+    above `fake_threshold` is fake; one that is at or below `real_threshold` without the correction is
+    real. `false_alarms` of `reals` real tune items reach the fake threshold, with
     its Clopper-Pearson 95 % interval. `fake_scores` holds, by kind of manipulation, the sorted scores of
     the fakes of the fold `missed_on`, from which the share of fakes missed is read.
     """
@@ -255,11 +256,10 @@ def _fit_level(
     assert tail is not None  # every fitted level has one
     scores = _corrected(data, tail)
     platt = fit_platt(scores, labels, prior=PRIOR)
-    real, fake = scores[labels == 0], scores[labels == 1]
+    real = scores[labels == 0]
     fake_threshold = threshold_for_false_alarms(real, false_alarm_rate)
     alarms = int((real >= fake_threshold).sum())
-    shown_scores = scores if shown is None else _corrected(shown, tail)
-    shown_data = data if shown is None else shown
+    raw = np.asarray(data.scores, np.float64)
     fits = bootstrap_platt(scores, labels, data.groups, draws=draws, seed=seed, prior=PRIOR)
     return Level(
         slope=platt.slope,
@@ -267,9 +267,9 @@ def _fit_level(
         prior=platt.prior,
         draws=tuple((round(fit.slope, 5), round(fit.intercept, 5)) for fit in fits),
         fake_threshold=fake_threshold,
-        real_threshold=min(threshold_for_misses(fake, miss_rate), fake_threshold),
+        real_threshold=min(threshold_for_misses(raw[labels == 1], miss_rate), fake_threshold),
         reals=len(real),
-        fakes=len(fake),
+        fakes=int((labels == 1).sum()),
         groups=len(np.unique(data.groups)),
         false_alarm_rate=false_alarm_rate,
         false_alarms=alarms,
@@ -277,7 +277,7 @@ def _fit_level(
         tail=TailPoints(
             scores=tuple(map(float, tail.scores.round(5))), logits=tuple(map(float, tail.logits.round(5)))
         ),
-        fake_scores=_by_kind(shown_data, shown_scores),
+        fake_scores=_by_kind(data if shown is None else shown),
         missed_on="tune" if shown is None else "val",
     )
 
@@ -297,7 +297,8 @@ def _corrected(data: LevelData, tail: Tail) -> np.ndarray:
     return np.array([family_wise(tail, s, int(k)) for s, k in zip(scores, data.faces, strict=True)])
 
 
-def _by_kind(data: LevelData, scores: np.ndarray) -> dict[str, tuple[float, ...]]:
+def _by_kind(data: LevelData) -> dict[str, tuple[float, ...]]:
+    scores = np.asarray(data.scores, np.float64)
     fake, kinds = np.asarray(data.labels) == 1, np.asarray(data.kinds)
     return {
         str(kind): tuple(map(float, np.sort(scores[fake & (kinds == kind)]).round(3)))

@@ -1,0 +1,252 @@
+"""The `visual` analyser: a convolutional network looks at single aligned face crops.
+
+Per track it keeps the frames' logits and times only, and combines them at the end as `verdict.json`
+says. Faces too small or too dark to be judged are counted, not guessed.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from array import array
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+from scipy.special import expit
+
+from unmask.evidence.base import Evidence, Heat, Measurement, Needs
+from unmask.evidence.registry import Options
+from unmask.faces.align import MARGIN, crop, crop_matrix
+from unmask.faces.face import Face
+from unmask.media.events import Audio, Cut, Frame, Gap, Media
+from unmask.runtime.card import WEIGHTS, WeightError
+from unmask.runtime.network import VisualNetwork
+from unmask.verdict.aggregate import AGGREGATIONS
+from unmask.verdict.fusion import FRAMES, STANDARD_ERROR
+from unmask.verdict.settings import load_settings
+
+NETWORK = WEIGHTS / "visual.onnx"
+MIN_FACE = 32
+"""The longer side of a face's box in pixels, below which it is not judged."""
+MIN_EXPOSURE = 20
+"""Mean brightness (0..255) of a face below which it is not judged."""
+MIN_FRAMES = 3
+"""A track of a clip with fewer judged frames is too short."""
+MIRROR = False
+"""Whether each crop is also judged as its mirror image and the two are averaged: twice the cost."""
+BATCH = 8
+CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
+
+
+class Visual:
+    """Judges every face frame by frame and concludes per track.
+
+    Args:
+        options: threads, device, and under `models["visual"]` another exported network or a checkpoint.
+
+    Raises:
+        WeightError: the weight file is missing, damaged, or made with another crop.
+    """
+
+    name = "visual"
+    needs = Needs(frames="spread")
+
+    def __init__(self, options: Options) -> None:
+        self._network = load_network(
+            options.models.get(self.name, NETWORK), threads=options.threads, device=options.device
+        )
+        self.cards = (self._network.card,)
+        self.settings = load_settings(self._network.card)
+        self._combine = AGGREGATIONS[self.settings.aggregation]
+        self._on_heat = options.on_heat
+        self._picture = False
+        self._tracks: dict[int, _Track] = {}
+        self._pending: list[_Crop] = []
+
+    def begin(self, media: Media) -> None:
+        """Start a file."""
+        self._picture = media.kind == "picture"
+        self._tracks = {}
+        self._pending = []
+
+    def observe(self, frame: Frame, faces: list[Face]) -> None:
+        """Cut and judge the faces of one frame."""
+        for face in faces:
+            track = self._tracks.setdefault(face.track, _Track())
+            reason = refusal(face)
+            if reason is not None:
+                track.refused[reason] += 1
+                continue
+            pixels = crop(frame.pixels, face.detection.points, size=self._network.size)
+            # The frame is kept only where a heat map is to be handed on: nothing may hold a video.
+            self._pending.append(_Crop(pixels, face, frame if self._on_heat else None))
+            if len(self._pending) == BATCH:
+                self._judge()
+
+    def observe_other(self, event: Audio | Cut | Gap) -> None:
+        """Pay no attention to sound, cuts and gaps: a cut ends tracks anyway."""
+
+    def conclude(self) -> list[Evidence]:
+        """End the file: evidence for every track that was seen."""
+        self._judge()
+        return [self._evidence(number, track) for number, track in sorted(self._tracks.items())]
+
+    def _judge(self) -> None:
+        if not self._pending:
+            return
+        pending, self._pending = self._pending, []
+        crops = np.stack([item.pixels for item in pending])
+        answer = self._network.infer(crops)
+        logits, maps = answer.logits.astype(np.float64), answer.maps
+        if MIRROR:
+            mirrored = self._network.infer(crops[:, :, ::-1])
+            logits = (logits + mirrored.logits) / 2
+            maps = (maps + mirrored.maps[:, :, ::-1]) / 2
+        for item, logit, heat, embedding in zip(pending, logits, maps, answer.embeddings, strict=True):
+            self._tracks[item.face.track].add(float(logit), item.face.time, embedding)
+            if self._on_heat is not None and item.frame is not None:
+                self._on_heat(self._heat(item.frame, item.face, float(logit), heat))
+
+    def _heat(self, frame: Frame, face: Face, logit: float, values: np.ndarray) -> Heat:
+        size = self._network.size
+        matrix = cv2.invertAffineTransform(crop_matrix(face.detection.points, size))
+        resized = cv2.resize(values.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+        return Heat(self.name, frame, face, float(expit(logit)), resized, matrix)
+
+    def _evidence(self, number: int, track: _Track) -> Evidence:
+        count, refused = len(track.logits), track.refused.total()
+        measurements = {FRAMES: Measurement(count), "frames refused": Measurement(refused)}
+        if count < (1 if self._picture else MIN_FRAMES):
+            if track.refused and refused >= count:
+                reason = track.refused.most_common(1)[0][0]
+            else:
+                reason = (
+                    f"The face was seen too briefly to be judged ({count} of at least {MIN_FRAMES} frames)."
+                )
+            return Evidence(
+                self.name, number, "inconclusive", reason, reason=reason, measurements=measurements
+            )
+        logits = np.array(track.logits)
+        combined = self._combine(logits)
+        suspicious = int((logits > 0).sum())
+        measurements |= {
+            "logit": Measurement(combined),
+            "spread": Measurement(float(logits.std(ddof=1)) if count > 1 else 0.0),
+            STANDARD_ERROR: Measurement(standard_error(logits, np.array(track.times))),
+            "frames above 0.5": Measurement(suspicious),
+        }
+        score = float(expit(combined))
+        if self._picture:
+            summary = f"The network's score for the face is {score:.2f} (0 real, 1 fake)."
+        else:
+            summary = (
+                f"{suspicious} of {count} frames look more like fakes than like real faces to the network; "
+                f"combined score {score:.2f} (0 real, 1 fake)."
+            )
+        timeline = () if self._picture else tuple(zip(track.times, map(float, expit(logits)), strict=True))
+        return Evidence(
+            self.name,
+            number,
+            "ok",
+            summary,
+            score=score,
+            timeline=timeline,
+            measurements=measurements,
+            embedding=track.embedding / count,
+        )
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """A face crop that waits for the batch to fill."""
+
+    pixels: np.ndarray
+    face: Face
+    frame: Frame | None
+
+
+@dataclass
+class _Track:
+    """What is kept of a track: 16 bytes a judged frame."""
+
+    logits: array[float] = field(default_factory=lambda: array("d"))
+    times: array[float] = field(default_factory=lambda: array("d"))
+    refused: Counter[str] = field(default_factory=Counter)
+    embedding: np.ndarray = field(default_factory=lambda: np.zeros(1))
+
+    def add(self, logit: float, time: float | None, embedding: np.ndarray) -> None:
+        """Take in one judged frame."""
+        self.logits.append(logit)
+        self.times.append(0.0 if time is None else time)
+        self.embedding = self.embedding + embedding
+
+
+def refusal(face: Face) -> str | None:
+    """Return why a face cannot be judged, or None."""
+    if face.quality.size < MIN_FACE:
+        return f"The face is too small to be judged (below {MIN_FACE} pixels)."
+    if face.quality.exposure < MIN_EXPOSURE:
+        return f"The face is too dark to be judged (mean brightness below {MIN_EXPOSURE} of 255)."
+    return None
+
+
+def standard_error(logits: np.ndarray, times: np.ndarray) -> float:
+    """Return the standard error of the mean of (N,) frame logits at times in seconds.
+
+    Frames less than a second apart resemble each other and count as one look.
+    """
+    if len(logits) < 2:
+        return 0.0
+    looks, last = 0, -np.inf
+    for time in np.sort(times):
+        if time - last >= 1.0:
+            looks, last = looks + 1, time
+    return float(np.std(logits, ddof=1) / np.sqrt(looks))
+
+
+def heat_in_frame(heat: Heat) -> np.ndarray:
+    """Return the heat map laid over its frame, (H, W) float32: 0 outside the face crop."""
+    height, width = heat.frame.pixels.shape[:2]
+    return cv2.warpAffine(heat.values, heat.matrix, (width, height), flags=cv2.INTER_LINEAR)
+
+
+def load_network(path: Path, *, threads: int = 0, device: str = "auto") -> VisualNetwork:
+    """Open an exported visual network, or a checkpoint, which is exported behind the scenes.
+
+    Raises:
+        WeightError: the file cannot be used; the message says how to mend it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        remedy = "train and export one, or give --model" if path == NETWORK else "give an existing file"
+        raise WeightError(f"{path}: weight file missing; {remedy}")
+    network = _load(path, path.stat().st_mtime_ns, threads, device)
+    margin = network.card.crop.margin if network.card.crop else MARGIN
+    if abs(margin - MARGIN) > 0.005:
+        raise WeightError(
+            f"{path}: trained on crops with margin {margin:g}, this version cuts {MARGIN:.3f}; train it again"
+        )
+    return network
+
+
+@functools.lru_cache(maxsize=4)
+def _load(path: Path, changed: int, threads: int, device: str) -> VisualNetwork:
+    if path.suffix.lower() not in CHECKPOINTS:
+        return VisualNetwork(path, threads=threads, device=device)
+    try:
+        from unmask.training.checkpoint import CheckpointError
+        from unmask.training.export import export
+    except ImportError:
+        raise WeightError(
+            f"{path}: a checkpoint needs the training extra (pip install 'unmask[train]'); "
+            "or give a file made by unmask export"
+        ) from None
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            exported = export(path, Path(folder) / f"{path.stem}.onnx")
+        except CheckpointError as error:
+            raise WeightError(str(error)) from None
+        return VisualNetwork(exported, threads=threads, device=device)
