@@ -95,7 +95,7 @@ def predict(
     model.eval()
     logits = [
         model(normalise(pixels, mean, std)).flatten()
-        for pixels, _ in DataLoader(data, batch_size=64, num_workers=1, worker_init_fn=_quiet_worker)
+        for pixels, _ in DataLoader(data, batch_size=64, num_workers=1)
     ]
     return data.items, torch.cat(logits).numpy()
 
@@ -160,6 +160,8 @@ def train(
     (folder / "configuration.json").write_text(config.model_dump_json(indent=2))
     torch.manual_seed(config.seed)
     torch.set_num_threads(config.threads)
+    # Loading processes are forked, and a forked copy of OpenCV's thread pool would wait for ever.
+    cv2.setNumThreads(1)
     preprocessing = architecture(config.model).preprocessing
     model = create(config.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.learning_rate)
@@ -304,13 +306,7 @@ def _loader(
         batch_size=pairs,
         sampler=Numbers(step * pairs, count * pairs),
         num_workers=config.workers,
-        worker_init_fn=_quiet_worker,
     )
-
-
-def _quiet_worker(_: int) -> None:
-    """Keep OpenCV in a loading process to one thread."""
-    cv2.setNumThreads(1)
 
 
 def _thin(items: Sequence[Item], seed: int) -> list[Item]:

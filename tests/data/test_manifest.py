@@ -1,0 +1,98 @@
+"""Manifests: splits are kept apart by group."""
+
+import csv
+import io
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
+
+FIELDS = ["name", "label", "identity", "split", "original", "face_px", "manipulation"]
+
+
+def make_zip(path: Path, rows: list[dict[str, str]]) -> Path:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, FIELDS)
+    writer.writeheader()
+    writer.writerows(rows)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.csv", text.getvalue())
+        for row in rows:
+            archive.writestr(f"images/{row['name']}.jpg", b"x")
+    return path
+
+
+def item(name: str, *, group: str = "", split: str = "train", original: str = "") -> Item:
+    label = "fake" if original else "real"
+    return Item("set", Path("a.zip"), name, name, label, "", group or name, original, split)  # type: ignore[arg-type]
+
+
+def test_reads_labels_groups_and_manipulations(tmp_path):
+    rows = [
+        {"name": "a", "label": "real", "identity": "p1", "split": "train"},
+        {"name": "b", "label": "fake", "original": "a", "split": "val", "manipulation": "inswapper_128"},
+        {"name": "c", "label": "fake", "split": "train"},
+    ]
+    read = read_zip(make_zip(tmp_path / "dfdc_faces.zip", rows))
+    assert [i.group for i in read] == ["p1", "a", "c"]
+    assert [i.manipulation for i in read] == ["", "inswapper_128", "DFDC"]
+    assert [i.split for i in read] == ["train", "val", "train"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [({"name": "a", "label": "maybe"}, "line 2"), ({"name": "a", "label": ""}, "neither real nor fake")],
+)
+def test_wrong_labels_are_named(tmp_path, row, message):
+    with pytest.raises(ValueError, match=message):
+        read_zip(make_zip(tmp_path / "x.zip", [row]))
+
+
+def test_a_zip_without_metadata_is_named(tmp_path):
+    path = tmp_path / "other.zip"
+    zipfile.ZipFile(path, "w").close()
+    with pytest.raises(ValueError, match=r"other\.zip: no metadata"):
+        read_zip(path)
+
+
+def test_an_item_named_twice_counts_once():
+    assert merge([[item("a"), item("b")], [item("a", split="val"), item("c")]]) == [
+        item("a"),
+        item("b"),
+        item("c"),
+    ]
+
+
+@given(st.lists(st.integers(0, 9), min_size=30, max_size=60), st.integers(0, 5))
+def test_tune_takes_whole_groups(groups, seed):
+    cut = cut_tune([item(str(i), group=f"g{g}") for i, g in enumerate(groups)], share=0.3, seed=seed)
+    check_leaks(cut)
+    tune = {i.group for i in cut if i.split == "tune"}
+    assert len(tune) == round(0.3 * len(set(groups)))
+
+
+def test_val_is_never_moved_to_tune():
+    items = [item(str(i), split="val") for i in range(20)]
+    assert cut_tune(items, share=0.5) == items
+
+
+def test_a_group_in_two_splits_is_refused():
+    with pytest.raises(ValueError, match="group p of set is in train and val"):
+        check_leaks([item("a", group="p"), item("b", group="p", split="val")])
+
+
+def test_a_fake_apart_from_its_original_is_refused():
+    fake = replace(item("f", original="a"), group="q")
+    with pytest.raises(ValueError, match="f .train. was made from a .val."):
+        check_leaks([item("a", split="val"), fake])
+
+
+def test_the_development_media_do_not_leak(data_dir):
+    items = merge(read_zip(path) for path in sorted(data_dir.glob("*.zip")))
+    check_leaks(cut_tune(items, share=0.06))
+    assert sum(i.split == "val" for i in items if i.data_set == "dfdc_faces") == 1200

@@ -1,0 +1,158 @@
+"""Training end to end on a small generated data set: it learns, resumes, exports, and refuses bad input."""
+
+import csv
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+from skimage import data as pictures  # noqa: E402
+
+from unmask.runtime.card import load_card, verify  # noqa: E402
+from unmask.training import checkpoint  # noqa: E402
+from unmask.training.config import Phase, TrainingConfig  # noqa: E402
+from unmask.training.export import export  # noqa: E402
+from unmask.training.loop import learning_rate  # noqa: E402
+from unmask.training.run import run  # noqa: E402
+
+SETTINGS = {
+    "model": "efficientnet_lite0",
+    "phases": [{"until": 1.0, "size": 64}],
+    "steps": 6,
+    "batch_size": 8,
+    "workers": 0,
+    "tune_share": 0.3,
+    "threads": 1,
+    "evaluate_every": 1000,
+}
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen crops of one public-domain face, half of them with a red stripe and called fake."""
+    path = tmp_path_factory.mktemp("data") / "tiny.zip"
+    face = pictures.astronaut()[50:200, 150:300]
+    rng = np.random.default_rng(0)
+    rows = io.StringIO()
+    writer = csv.DictWriter(rows, ["name", "label", "identity", "split", "original", "manipulation"])
+    writer.writeheader()
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(16):
+            fake = number % 2
+            picture = np.clip(face + rng.normal(0, 4, face.shape), 0, 255).astype(np.uint8)
+            if fake:
+                picture[60:110, 60:75, 0] = 255
+            _, encoded = cv2.imencode(".jpg", picture[..., ::-1])
+            archive.writestr(f"images/p{number}.jpg", encoded.tobytes())
+            writer.writerow(
+                {
+                    "name": f"p{number}",
+                    "label": "fake" if fake else "real",
+                    "identity": f"person{number // 2}",
+                    "split": "train",
+                    "original": f"p{number - 1}" if fake else "",
+                    "manipulation": "stripe" if fake else "",
+                }
+            )
+        archive.writestr("metadata.csv", rows.getvalue())
+    return path
+
+
+def silent(_: str) -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def trained(data_set, tmp_path_factory) -> Path:
+    return run(SETTINGS, [data_set], tmp_path_factory.mktemp("runs") / "run", report=silent)
+
+
+def test_a_checkpoint_describes_itself(trained):
+    model, header = checkpoint.load(trained)
+    assert (header.architecture, header.input_size, header.step) == ("efficientnet_lite0", 64, 6)
+    assert {row["manipulation"] for row in header.training_data} == {"real", "stripe"}
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 1)
+
+
+def test_export_answers_as_the_checkpoint_does(trained, tmp_path):
+    import onnxruntime
+
+    exported = export(trained, tmp_path / "tiny.onnx")
+    verify(load_card(exported))
+    model, header = checkpoint.load(trained)
+    pixels = np.random.default_rng(1).uniform(0, 255, (3, 3, 64, 64)).astype(np.float32)
+    session = onnxruntime.InferenceSession(exported)
+    logit, activation, embedding = session.run(["logit", "map", "embedding"], {"pixels": pixels})
+    mean, std = (np.array(v, np.float32)[:, None, None] for v in (header.mean, header.std))
+    expected = model(torch.from_numpy((pixels / 255 - mean) / std)).detach().numpy()[:, 0]
+    np.testing.assert_allclose(logit, expected, atol=0.02)
+    bias = model.classifier.bias.item()
+    np.testing.assert_allclose(activation.mean((1, 2)) + bias, logit, atol=0.01)
+    assert embedding.shape == (3, 1280)
+
+
+def test_a_stopped_run_goes_on(data_set, tmp_path):
+    run(SETTINGS | {"steps": 3}, [data_set], tmp_path / "run", report=silent)
+    lines: list[str] = []
+    run(SETTINGS, [data_set], tmp_path / "run", report=lines.append)
+    assert "going on at step 3" in lines
+    assert checkpoint.read_header(tmp_path / "run" / "last.safetensors").step == 6
+
+
+def test_a_checkpoint_with_code_inside_is_refused(tmp_path):
+    path = tmp_path / "evil.safetensors"
+    torch.save({"weights": print}, path)
+    with pytest.raises(checkpoint.CheckpointError, match="not a readable safetensors"):
+        checkpoint.load(path)
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(trained, tmp_path):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(trained, framework="pt") as file:
+        header = json.loads(file.metadata()["header"])
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    header["architecture"] = "efficientnet_lite2"
+    other = tmp_path / "other.safetensors"
+    save_file(weights, other, metadata={"format": checkpoint.FORMAT, "header": json.dumps(header)})
+    with pytest.raises(checkpoint.CheckpointError, match="do not fit efficientnet_lite2"):
+        checkpoint.load(other)
+
+
+def test_wrong_settings_name_the_field(data_set, tmp_path):
+    with pytest.raises(ValueError, match="batch_sise"):
+        run(SETTINGS | {"batch_sise": 3}, [data_set], tmp_path, report=silent)
+
+
+def test_a_class_without_pictures_is_named(data_set, tmp_path):
+    with pytest.raises(ValueError, match="no training pictures for unknown kind"):
+        run(SETTINGS | {"kinds": {"unknown kind": 1.0}}, [data_set], tmp_path, report=silent)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(data_set, tmp_path):
+    run(SETTINGS | {"steps": 2}, [data_set], tmp_path / "run", report=silent)
+    state = checkpoint.load_state(tmp_path / "run" / "state.pt")
+    state["model"]["classifier.weight"].fill_(float("nan"))
+    torch.save(state, tmp_path / "run" / "state.pt")
+    with pytest.raises(FloatingPointError, match="step 2"):
+        run(SETTINGS, [data_set], tmp_path / "run", report=silent)
+    assert checkpoint.read_header(tmp_path / "run" / "last.safetensors").step == 2
+
+
+def test_the_learning_rate_warms_up_and_falls_to_nothing():
+    config = TrainingConfig(learning_rate=1.0, warm_up=0.2)
+    assert learning_rate(0.1, config) == pytest.approx(0.5)
+    assert learning_rate(0.2, config) == pytest.approx(1.0)
+    assert learning_rate(0.6, config) == pytest.approx(0.5)
+    assert learning_rate(1.0, config) == pytest.approx(0.0)
+
+
+def test_phases_follow_each_other():
+    config = TrainingConfig(phases=[Phase(until=0.5, size=128), Phase(until=1.0, size=160)])
+    assert [config.phase(p).size for p in (0.0, 0.49, 0.5, 1.0, 1.2)] == [128, 128, 160, 160, 160]
