@@ -7,16 +7,21 @@ a plain folder with `real/` and `fake/`, a CSV list, or a folder that holds seve
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unmask.data.manifest import read_zip
+from unmask.data.manifest import Item as ManifestItem
+from unmask.data.manifest import cut_tune, merge, read_zip
+from unmask.training.config import TrainingConfig
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"})
 VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".3gp", ".wmv"})
 FROZEN = "frozen"
 """The split that is looked at once: left out unless it is asked for by name."""
+TUNE = "tune"
+TUNE_SHARE: float = TrainingConfig.model_fields["tune_share"].default
+LABELS = "labels.csv"
 TRUTHS = {"real": False, "fake": True}
 
 
@@ -62,55 +67,89 @@ class Item:
         return self.suffix in PICTURES
 
 
-def read_test_data(path: Path, *, split: str | None = None) -> list[Item]:
-    """Read test data, by the layout found at `path`.
+def read_test_data(
+    paths: Sequence[Path], *, split: str | None = None, tune_share: float = TUNE_SHARE, seed: int = 0
+) -> list[Item]:
+    """Read test data, each path by the layout found there.
 
     Args:
-        path: a zip, a folder, or a CSV list.
-        split: keep this split only. None keeps every split but `frozen`. Data without splits has one
-            split "" and can only be read with None.
+        paths: zips, folders, CSV lists.
+        split: keep this split only. None keeps every split but `frozen`. `tune` of zips is cut from their
+            *train* items as `unmask train` cuts it: give all zips that it was given.
+        tune_share: share of the groups that went into *tune*.
+        seed: the seed of that training run.
 
     Raises:
-        TestDataError: nothing is there, the layout is not known, or no item is left.
+        TestDataError: a path is missing, a layout is not known, or no item is left.
     """
-    if not path.exists():
-        raise TestDataError(f"{path}: no such test data")
-    every = list(_read(path))
+    for path in paths:
+        if not path.exists():
+            raise TestDataError(f"{path}: no such test data")
+    archives = [archive for path in paths for archive in _archives(path)]
+    stored = merge([_read_zip(archive) for archive in archives])
+    if split == TUNE:
+        stored = cut_tune(stored, share=tune_share, seed=seed)
+    every = [_from_manifest(item) for item in stored]
+    for path in paths:
+        if not _archives(path):
+            every += _read(path)
     kept = [item for item in every if (item.split != FROZEN if split is None else item.split == split)]
     if not kept:
         offered = ", ".join(sorted({item.split for item in every if item.split})) or "none"
         wanted = f"no item of split {split!r}" if split is not None else "no labelled item"
-        raise TestDataError(f"{path}: {wanted} (splits there: {offered})")
+        raise TestDataError(f"{paths[0]}: {wanted} (splits there: {offered})")
     return kept
 
 
+def _archives(path: Path) -> list[Path]:
+    """Return the zips that a path stands for: itself, or those of a folder without another layout."""
+    if path.suffix.lower() == ".zip" and path.is_file():
+        return [path]
+    if path.is_dir() and not (path / LABELS).is_file() and not _class_folders(path):
+        return sorted(path.glob("*.zip"))
+    return []
+
+
+def _class_folders(path: Path) -> dict[str, Path]:
+    return {child.name.lower(): child for child in path.iterdir() if child.name.lower() in TRUTHS}
+
+
 def _read(path: Path) -> Iterator[Item]:
-    if path.is_dir():
-        yield from _read_folder(path)
-    elif path.suffix.lower() == ".zip":
-        yield from _read_zip(path)
+    if path.is_dir() and (path / LABELS).is_file():
+        yield from _read_clips(path)
+    elif path.is_dir() and (children := _class_folders(path)):
+        yield from _read_tree(path, children)
     elif path.suffix.lower() == ".csv":
         yield from _read_list(path)
     else:
         raise TestDataError(
             f"{path}: not test data; give a folder with real/ and fake/, a zip with metadata.csv, "
-            "a folder with labels.csv, or a CSV list (path,label)"
+            "a folder of such zips, a folder with labels.csv, or a CSV list (path,label)"
         )
 
 
-def _read_folder(path: Path) -> Iterator[Item]:
-    children = {child.name.lower(): child for child in path.iterdir() if child.is_dir()}
-    if (path / "labels.csv").is_file():
-        yield from _read_clips(path)
-    elif "real" in children or "fake" in children:
-        yield from _read_tree(path, children)
-    elif archives := sorted(path.glob("*.zip")):
-        for archive in archives:
-            yield from _read_zip(archive)
-    else:
-        raise TestDataError(
-            f"{path}: no real/ and fake/ folders, no labels.csv and no zips of pictures inside"
-        )
+def _read_zip(path: Path) -> list[ManifestItem]:
+    try:
+        return read_zip(path)
+    except (ValueError, KeyError, OSError) as error:
+        raise TestDataError(str(error) if path.name in str(error) else f"{path}: {error}") from None
+    except Exception as error:  # zipfile raises BadZipFile, NotImplementedError and zlib.error
+        raise TestDataError(f"{path}: cannot be read as a zip ({error})") from None
+
+
+def _from_manifest(item: ManifestItem) -> Item:
+    fake = item.label == "fake"
+    return Item(
+        path=item.archive,
+        member=item.member,
+        fake=fake,
+        manipulation=item.manipulation,
+        source="" if fake else item.data_set,
+        group=item.group,
+        data_set=item.data_set,
+        split=item.split,
+        face_crop=True,
+    )
 
 
 def _read_tree(path: Path, children: dict[str, Path]) -> Iterator[Item]:
@@ -134,35 +173,14 @@ def _read_tree(path: Path, children: dict[str, Path]) -> Iterator[Item]:
             )
 
 
-def _read_zip(path: Path) -> Iterator[Item]:
-    try:
-        found = read_zip(path)
-    except (ValueError, KeyError, OSError) as error:
-        raise TestDataError(str(error) if path.name in str(error) else f"{path}: {error}") from None
-    except Exception as error:  # zipfile raises BadZipFile, NotImplementedError and zlib.error
-        raise TestDataError(f"{path}: cannot be read as a zip ({error})") from None
-    for item in found:
-        yield Item(
-            path=path,
-            member=item.member,
-            fake=item.label == "fake",
-            manipulation=item.manipulation,
-            source="" if item.label == "fake" else item.data_set,
-            group=item.group,
-            data_set=item.data_set,
-            split=item.split,
-            face_crop=True,
-        )
-
-
 def _read_clips(path: Path) -> Iterator[Item]:
-    for line, row in _rows(path / "labels.csv", {"file", "label"}):
+    for line, row in _rows(path / LABELS, {"file", "label"}):
         label = row["label"].strip().lower()
         if label not in TRUTHS:
             continue
         file = path / row["file"]
         if row.get("split") != FROZEN and not file.is_file():
-            raise TestDataError(f"{path / 'labels.csv'} line {line}: {row['file']} is not there")
+            raise TestDataError(f"{path / LABELS} line {line}: {row['file']} is not there")
         fake, origin = TRUTHS[label], row.get("origin") or "unknown"
         yield Item(
             path=file,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -84,7 +84,7 @@ readable) counts as the worst possible mistake in every figure.</p>
 {% endfor %}
 <h2>Worst mistakes</h2>
 <p class="note">Real items with the highest scores, then fakes with the lowest. “none”: no answer.</p>
-{% for title, png in sheets %}<h3>{{ title }}</h3>
+{% for title, png in sheets.items() %}<h3>{{ title }}</h3>
 <img alt="{{ title }}" src="data:image/png;base64,{{ png }}">
 {% endfor %}
 </html>
@@ -259,8 +259,17 @@ def _read_frame(path: Any, time: float) -> np.ndarray:
     return np.ascontiguousarray(np.rot90(pixels.to_ndarray(format="rgb24"), k=turn))
 
 
-def render(run: dict[str, Any], scores: Sequence[Score], *, variant: Variant | None = None) -> str:
-    """Return the HTML page of an evaluation: `run` is its JSON, `scores` what it was made from."""
+def mistake_sheets(scores: Sequence[Score], *, variant: Variant | None = None) -> dict[str, bytes]:
+    """Return PNG sheets of the worst mistakes, `false_alarms` and `misses`; one without items is left out."""
+    drawn = {
+        "false_alarms": draw_sheet(worst(scores, fake=False), variant=variant),
+        "misses": draw_sheet(worst(scores, fake=True), variant=variant),
+    }
+    return {name: png for name, png in drawn.items() if png}
+
+
+def render(run: dict[str, Any], scores: Sequence[Score], sheets: Mapping[str, bytes]) -> str:
+    """Return the HTML page of an evaluation: its JSON, the scores behind it, its sheets of mistakes."""
     import jinja2
 
     plots = [
@@ -274,15 +283,11 @@ def render(run: dict[str, Any], scores: Sequence[Score], *, variant: Variant | N
         )
         for result in run["results"]
     ]
-    sheets = [
-        (title, draw_sheet(worst(scores, fake=fake), variant=variant))
-        for title, fake in (("False alarms", False), ("Misses", True))
-    ]
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.from_string(PAGE).render(
         run=run,
         plots=[base64.b64encode(png).decode() for png in plots],
-        sheets=[(title, base64.b64encode(png).decode()) for title, png in sheets if png],
+        sheets={name.replace("_", " "): base64.b64encode(png).decode() for name, png in sheets.items()},
         figure_names=FIGURE_NAMES,
         decision_names=DECISION_NAMES,
         outcomes=("fake", "real", "inconclusive", "failed"),

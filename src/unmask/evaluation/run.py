@@ -1,0 +1,166 @@
+"""One evaluation from plan to written result: read, score, measure, draw."""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from unmask.evaluation import metrics, page, results
+from unmask.evaluation.items import TUNE, TUNE_SHARE, Item, read_test_data
+from unmask.evaluation.scoring import Analyse, Run, Score, score_items
+from unmask.evaluation.variants import Variant
+from unmask.runtime.card import Card, WeightError, load_card
+
+AS_IS = Variant()
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is measured, on what, and how. `checkpoint` None means the embedded network."""
+
+    test_data: tuple[Path, ...]
+    checkpoint: Path | None = None
+    split: str | None = None
+    tune_data: tuple[Path, ...] = ()
+    tune_share: float = TUNE_SHARE
+    tune_seed: int = 0
+    false_alarm_rate: float = 0.01
+    match_face_size: bool = False
+    variant: Variant = AS_IS
+    limit: int | None = None
+    frames: int | None = None
+    threads: int = 0
+    device: str = "auto"
+    draws: int = metrics.DRAWS
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished evaluation: its JSON, the scores behind it, and how the media were changed."""
+
+    json: dict[str, Any]
+    scores: list[Score]
+    variant: Variant
+
+    def write(self, folder: Path) -> None:
+        """Write evaluation.json, scores.csv, index.html and the two sheets of worst mistakes."""
+        folder.mkdir(parents=True, exist_ok=True)
+        sheets = page.mistake_sheets(self.scores, variant=self.variant)
+        _write(folder / "evaluation.json", json.dumps(self.json, indent=1, ensure_ascii=False) + "\n")
+        _write(folder / "scores.csv", results.to_csv(self.scores))
+        _write(folder / "index.html", page.render(self.json, self.scores, sheets))
+        for name, png in sheets.items():
+            _write(folder / f"{name}.png", png)
+
+
+def _write(path: Path, content: str | bytes) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_bytes(content.encode() if isinstance(content, str) else content)
+    part.replace(path)
+
+
+def evaluate(plan: Plan, *, on_progress: Progress | None = None) -> Result:
+    """Carry out a plan.
+
+    Raises:
+        TestDataError: test or tune data cannot be read.
+        WeightError: the network cannot be used.
+        ValueError: a part of the plan applies to no item, or tune data lack a class.
+    """
+    items = _limited(read_test_data(plan.test_data, split=plan.split), plan.limit)
+    plan.variant.check(items)
+    tune = (
+        read_test_data(plan.tune_data, split=TUNE, tune_share=plan.tune_share, seed=plan.tune_seed)
+        if plan.tune_data
+        else []
+    )
+
+    def stage(name: str) -> Callable[[int, int], None] | None:
+        return None if on_progress is None else lambda done, total: on_progress(name, done, total)
+
+    with network(plan.checkpoint) as path:
+        analyse = analyser(path, frames=plan.frames, threads=plan.threads, device=plan.device)
+        chosen = score_items(tune, analyse, on_progress=stage("tune"))
+        run = score_items(items, analyse, variant=plan.variant, on_progress=stage("test"))
+        card = None if path is None else load_card(path)
+    thresholds = (
+        results.Thresholds.of(chosen.scores, false_alarm_rate=plan.false_alarm_rate) if tune else None
+    )
+    scores = results.match_face_size(run.scores) if plan.match_face_size else run.scores
+    return Result(_summary(plan, run, scores, card, thresholds), scores, plan.variant)
+
+
+def _limited(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """Take at most `limit` random items of each data set, the same ones each time."""
+    if limit is None:
+        return list(items)
+    kept = []
+    for data_set in dict.fromkeys(item.data_set for item in items):
+        own = [item for item in items if item.data_set == data_set]
+        kept += random.Random(0).sample(own, min(limit, len(own)))
+    return kept
+
+
+@contextmanager
+def network(checkpoint: Path | None) -> Iterator[Path | None]:
+    """Give the exported file of a checkpoint, made in a temporary folder where it is not exported yet."""
+    if checkpoint is None or checkpoint.suffix.lower() == ".onnx":
+        yield checkpoint
+        return
+    from unmask.training.checkpoint import CheckpointError
+    from unmask.training.export import export
+
+    with tempfile.TemporaryDirectory(prefix="unmask-") as folder:
+        try:
+            exported = export(checkpoint, Path(folder) / f"{checkpoint.stem}.onnx")
+        except (CheckpointError, RuntimeError) as error:
+            raise WeightError(str(error)) from None
+        yield exported
+
+
+def analyser(model: Path | None, *, frames: int | None, threads: int, device: str) -> Analyse:
+    """Return the product's own analysis of one file, with the given network."""
+    from unmask.pipeline import analyse
+
+    settings: dict[str, Any] = {"model": model, "threads": threads, "device": device}
+    if frames is not None:
+        settings["frames"] = frames
+    return partial(analyse, **settings)
+
+
+def _visual_sha256(tool: dict[str, Any]) -> str | None:
+    """Return the hash of the visual network that the reports name."""
+    return next((w["sha256"] for w in tool.get("weights", ()) if w["analyser"] == "visual"), None)
+
+
+def _summary(
+    plan: Plan, run: Run, scores: list[Score], card: Card | None, thresholds: results.Thresholds | None
+) -> dict[str, Any]:
+    return {
+        "schema": results.SCHEMA,
+        "command": plan.command,
+        "checkpoint": {
+            "name": "embedded" if plan.checkpoint is None else plan.checkpoint.name,
+            "sha256": _visual_sha256(run.tool) if card is None else card.sha256,
+        },
+        "test_data": [path.name for path in plan.test_data],
+        "split": plan.split,
+        "limit": plan.limit,
+        "variant": str(plan.variant),
+        "matched_face_size": plan.match_face_size,
+        "draws": plan.draws,
+        "tool": run.tool,
+        "product_thresholds": run.thresholds,
+        "tune_thresholds": None if thresholds is None else asdict(thresholds),
+        "results": results.evaluate(scores, thresholds=thresholds, draws=plan.draws),
+        "real_only": results.real_only(scores),
+    }
