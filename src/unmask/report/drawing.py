@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from unmask.faces.align import crop_matrix
 from unmask.report.html import by_track
 from unmask.report.schema import Label, Report
 from unmask.report.words import HEADLINES, KINDS, clock, percent
@@ -28,7 +29,9 @@ UNJUDGED: Colour = (150, 150, 150)
 _DARK: Colour = (17, 19, 22)
 _LIGHT: Colour = (240, 240, 240)
 _BAND_OPACITY = 0.72
-_HEAT_OPACITY = 0.6
+_HEAT_OPACITY = 0.65
+_HEAT_LOW = np.array((255, 214, 64), np.float32)
+_HEAT_HIGH = np.array((214, 20, 40), np.float32)
 
 
 def unit(pixels: np.ndarray) -> int:
@@ -87,22 +90,23 @@ def draw_face(pixels: np.ndarray, box: Sequence[float], caption: str, colour: Co
     _blend(pixels, left + pad, top + pad // 2, mask, (255, 255, 255))
 
 
-def draw_heat(pixels: np.ndarray, values: np.ndarray, matrix: np.ndarray, *, strongest: float) -> None:
+def draw_heat(pixels: np.ndarray, values: np.ndarray, points: np.ndarray, *, strongest: float) -> None:
     """Blend a heat map on a face: nothing at or below 0, glowing from there to `strongest`.
 
-    `values` is (S, S) over the aligned crop, `matrix` the (2, 3) map from crop to picture pixels.
+    `values` is (S, S) over the aligned crop of the face whose five `points` (5, 2) are given.
     """
     size = values.shape[0]
     strength = np.clip(values / strongest, 0, 1).astype(np.float32) * _feather(size)
+    matrix = cv2.invertAffineTransform(crop_matrix(points, size)).astype(np.float64)
     corners = np.array([[0, 0], [size, 0], [size, size], [0, size]]) @ matrix[:, :2].T + matrix[:, 2]
     x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     x1, y1 = np.minimum(np.ceil(corners.max(axis=0)).astype(int), pixels.shape[1::-1])
     if x0 >= x1 or y0 >= y1:
         return
-    shifted = matrix.astype(np.float64) - np.array([[0, 0, x0], [0, 0, y0]])
-    laid = cv2.warpAffine(strength, shifted, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)[..., None]
-    glow = cv2.applyColorMap((laid * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)[..., ::-1]
+    matrix[:, 2] -= (x0, y0)
+    laid = cv2.warpAffine(strength, matrix, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)[..., None]
     part = pixels[y0:y1, x0:x1]
+    glow = _HEAT_LOW + (_HEAT_HIGH - _HEAT_LOW) * laid
     alpha = _HEAT_OPACITY * np.sqrt(laid)
     part[:] = (part * (1 - alpha) + glow * alpha + 0.5).astype(np.uint8)
 
