@@ -88,7 +88,7 @@ def test_a_group_in_two_splits_is_refused():
 
 def test_a_fake_apart_from_its_original_is_refused():
     fake = replace(item("f", original="a"), group="q")
-    with pytest.raises(ValueError, match="f .train. was made from a .val."):
+    with pytest.raises(ValueError, match=r"f .train. was made from a .val."):
         check_leaks([item("a", split="val"), fake])
 
 

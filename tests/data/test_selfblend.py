@@ -39,7 +39,7 @@ def test_a_soft_mask_stays_between_nothing_and_all(seed):
     rng = np.random.default_rng(seed)
     hard = face_mask(lay_mesh(TEMPLATE * 2), (224, 224), rng)
     soft = soften(hard, rng)
-    assert 0 <= soft.min()
+    assert soft.min() >= 0
     assert soft.max() <= 1 + 1e-6
     assert soft[0, 0] < 0.5  # the corner is no face
 

@@ -16,6 +16,7 @@ _COMMANDS = {
     "info": ("Show versions, weights with their figures, devices and threads.", "Analysis"),
     "train": ("Train a detector on data sets.", _LABORATORY),
     "evaluate": ("Measure a detector on labelled media.", _LABORATORY),
+    "calibrate": ("Fit probabilities and thresholds of an exported network.", _LABORATORY),
     "export": ("Turn a checkpoint into an ONNX file with its card.", _LABORATORY),
 }
 _TRAIN_EXTRA = {"torch", "lightning", "torchmetrics", "sklearn", "onnx", "onnxscript", "safetensors"}

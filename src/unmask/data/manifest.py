@@ -146,3 +146,17 @@ def check_leaks(items: Sequence[Item]) -> None:
     ]
     if crossing:
         raise ValueError(f"{len(crossing)} groups cross splits: " + "; ".join(crossing[:5]))
+
+
+def thin(items: Sequence[Item], most: int, *, seed: int) -> list[Item]:
+    """Keep at most `most` random items of each data set and manipulation."""
+    shuffled = sorted(items, key=lambda item: (item.data_set, item.name))
+    random.Random(seed).shuffle(shuffled)
+    counts: dict[tuple[str, str], int] = {}
+    kept = []
+    for item in shuffled:
+        key = (item.data_set, item.manipulation)
+        counts[key] = counts.get(key, 0) + 1
+        if counts[key] <= most:
+            kept.append(item)
+    return kept

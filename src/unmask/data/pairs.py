@@ -38,9 +38,13 @@ class Pictures:
 
     def read(self, item: Item) -> np.ndarray:
         """Return the item's picture, (H, W, 3) uint8 RGB."""
+        return decode(self.read_bytes(item))
+
+    def read_bytes(self, item: Item) -> bytes:
+        """Return the item's picture as it is stored."""
         if item.archive not in self._open:
             self._open[item.archive] = zipfile.ZipFile(item.archive)
-        return decode(self._open[item.archive].read(item.member))
+        return self._open[item.archive].read(item.member)
 
 
 Faces = Mapping[tuple[Path, str], IndexedFace | None]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from unmask.data.augment import Strength
-from unmask.data.manifest import Item
+from unmask.data.manifest import Item, thin
 from unmask.data.pairs import CropDataset, Faces, Numbers, PairDataset
 from unmask.faces.align import MARGIN
 from unmask.models.efficientnet import EfficientNet, load_pretrained
@@ -180,7 +179,7 @@ def train(
         _initialise(model, config)
         average = Average(model, config.ema)
     train_items = [item for item in items if item.split == "train"]
-    tune_items = _thin([item for item in items if item.split == "tune"], config.seed)
+    tune_items = thin([item for item in items if item.split == "tune"], TUNE_PICTURES, seed=config.seed)
     averaged = create(config.model)
 
     def save(name: str, metrics: dict[str, float]) -> None:
@@ -307,20 +306,6 @@ def _loader(
         sampler=Numbers(step * pairs, count * pairs),
         num_workers=config.workers,
     )
-
-
-def _thin(items: Sequence[Item], seed: int) -> list[Item]:
-    """Keep at most `TUNE_PICTURES` of each data set and manipulation."""
-    shuffled = list(items)
-    random.Random(seed).shuffle(shuffled)
-    counts: dict[tuple[str, str], int] = {}
-    kept = []
-    for item in shuffled:
-        key = (item.data_set, item.manipulation)
-        counts[key] = counts.get(key, 0) + 1
-        if counts[key] <= TUNE_PICTURES:
-            kept.append(item)
-    return kept
 
 
 def _count(items: Sequence[Item]) -> list[dict]:

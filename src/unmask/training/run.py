@@ -10,25 +10,11 @@ from unmask.data.index import FaceIndex
 from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
 from unmask.data.pairs import SELF_BLEND
 from unmask.faces.detect import Detector
+from unmask.training.archives import find_archives
 from unmask.training.config import TrainingConfig
 from unmask.training.loop import train
 
 PROGRESS_EVERY = 5000
-
-
-def find_archives(paths: Sequence[Path]) -> list[Path]:
-    """Return the zips named, and those in the folders named; the first of two with one data set wins.
-
-    Raises:
-        ValueError: a path is missing, or a folder holds no zip.
-    """
-    archives: list[Path] = []
-    for path in paths:
-        found = sorted(path.glob("*.zip")) if path.is_dir() else [path]
-        if not found or not all(p.exists() for p in found):
-            raise ValueError(f"{path}: no data set zip here")
-        archives += found
-    return archives
 
 
 def training_items(archives: Sequence[Path], *, tune_share: float, seed: int) -> list[Item]:

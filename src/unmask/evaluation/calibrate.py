@@ -1,0 +1,181 @@
+"""Fits `verdict.json` for a network on the *tune* fold, going the whole way that `detect` goes.
+
+Pictures are judged as they are. Clips are *tune* pictures filmed by a moving camera and encoded as H.264
+(`data.motion`), for the zips hold single pictures: what a living face does from frame to frame is not in
+them, so figures on clips rest on real clips (`unmask evaluate`), never on these.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import logit
+from sklearn.metrics import roc_auc_score
+
+from unmask.data.manifest import Item, thin
+from unmask.data.motion import film
+from unmask.data.pairs import Pictures
+from unmask.evaluation.scoring import central_person
+from unmask.media.events import MediaError
+from unmask.pipeline import analyse
+from unmask.report.schema import Person, Report
+from unmask.runtime.card import load_card
+from unmask.verdict.aggregate import AGGREGATIONS
+from unmask.verdict.settings import LevelData, VerdictSettings, fit_verdict
+
+SCORE_EDGE = 1e-4
+"""Frame scores in a report are rounded to four places."""
+KIND_WORDS = {
+    "DFDC": "face swap in video",
+    "OpenForensics": "face swap in a photo",
+    "StyleGAN family": "StyleGAN face",
+    "Stable Diffusion 2.1": "Stable Diffusion face",
+    "inswapper_128": "inswapper swap",
+    "hand-made composite": "hand-made composite",
+}
+CLIP_MARGIN = 1e-3
+"""Another way to combine frames than the mean is taken only where its AUC is better by this much."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """An item and its frame logits (N,), combined nowhere yet."""
+
+    item: Item
+    logits: np.ndarray
+
+
+def judge_pictures(
+    items: Sequence[Item], model: Path, *, threads: int, report: Callable[[str], None]
+) -> list[Judged]:
+    """Judge pictures with the product; those whose face is not found are left out and counted."""
+    return _judge(items, model, threads=threads, report=report, filmed=False, seed=0)
+
+
+def judge_films(
+    items: Sequence[Item], model: Path, *, threads: int, seed: int, report: Callable[[str], None]
+) -> list[Judged]:
+    """Film pictures, judge the films with the product."""
+    return _judge(items, model, threads=threads, report=report, filmed=True, seed=seed)
+
+
+def _judge(
+    items: Sequence[Item],
+    model: Path,
+    *,
+    threads: int,
+    report: Callable[[str], None],
+    filmed: bool,
+    seed: int,
+) -> list[Judged]:
+    pictures = Pictures()
+    judged: list[Judged] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for number, item in enumerate(items):
+            if filmed:
+                path = Path(folder) / "film.mp4"
+                film(pictures.read(item), path, np.random.default_rng((seed, number)))
+            else:
+                path = Path(folder) / f"picture{Path(item.member).suffix}"
+                path.write_bytes(pictures.read_bytes(item))
+            try:
+                answer = analyse(path, model=model, threads=threads)
+            except MediaError:
+                continue
+            logits = _logits(answer)
+            if logits is not None:
+                judged.append(Judged(item, logits))
+            if (number + 1) % 500 == 0:
+                report(f"{number + 1} of {len(items)} {'films' if filmed else 'pictures'}")
+    what = "films" if filmed else "pictures"
+    report(f"{len(judged)} of {len(items)} {what} judged")
+    return judged
+
+
+def _logits(answer: Report) -> np.ndarray | None:
+    """Return the frame logits of the face that the label speaks of, or None where it was not judged."""
+    person: Person | None = central_person(
+        [person for person in answer.faces if any(track.boxes for track in person.tracks)], answer.media.size
+    )
+    evidence = None if person is None else person.evidence.get("visual")
+    if evidence is None or evidence.status != "ok":
+        return None
+    if not evidence.timeline:
+        return np.array([evidence.measurements["logit"].value])
+    scores = np.array([score for _, score in evidence.timeline])
+    return logit(np.clip(scores, SCORE_EDGE, 1 - SCORE_EDGE))
+
+
+def level_data(judged: Sequence[Judged], combine: Callable[[np.ndarray], float]) -> LevelData:
+    """Arrange judged items for the fit of one level."""
+    return LevelData(
+        scores=np.array([combine(j.logits) for j in judged]),
+        labels=np.array([int(j.item.label == "fake") for j in judged]),
+        groups=np.array([f"{j.item.data_set}:{j.item.group}" for j in judged]),
+        kinds=np.array([KIND_WORDS.get(j.item.manipulation, j.item.manipulation) for j in judged]),
+        faces=np.ones(len(judged), int),
+    )
+
+
+def compare_aggregations(films: Sequence[Judged]) -> dict[str, float]:
+    """Return the AUC on films of each way to combine the logits of frames."""
+    labels = [int(j.item.label == "fake") for j in films]
+    return {
+        name: float(roc_auc_score(labels, [combine(j.logits) for j in films]))
+        for name, combine in AGGREGATIONS.items()
+    }
+
+
+def choose_aggregation(aucs: dict[str, float]) -> str:
+    """Return the best way to combine frames; the mean unless another is clearly better."""
+    best = max(aucs, key=lambda name: aucs[name])
+    return best if aucs[best] > aucs["mean"] + CLIP_MARGIN else "mean"
+
+
+def calibrate(
+    model: Path,
+    items: Sequence[Item],
+    *,
+    held_out: Sequence[Item] = (),
+    pictures: int = 1200,
+    films: int = 100,
+    threads: int = 2,
+    seed: int = 0,
+    report: Callable[[str], None],
+) -> VerdictSettings:
+    """Fit the verdict settings of an exported network.
+
+    Args:
+        model: the ONNX file, its card beside it.
+        items: of any split; only *tune* is fitted on.
+        held_out: items of *val*, for the stated shares of fakes missed.
+        pictures: at most so many of each data set and manipulation.
+        films: at most so many filmed of each.
+        threads: of the analysis.
+        seed: of the choice of items and of the filming.
+        report: called with one line of progress at a time.
+
+    Raises:
+        ValueError: the tune items do not allow a fit.
+    """
+    tune = [item for item in items if item.split == "tune"]
+    judged = judge_pictures(thin(tune, pictures, seed=seed), model, threads=threads, report=report)
+    shown = judge_pictures(held_out, model, threads=threads, report=report)
+    filmed = judge_films(thin(tune, films, seed=seed), model, threads=threads, seed=seed, report=report)
+    aucs = compare_aggregations(filmed)
+    chosen = choose_aggregation(aucs)
+    report("AUC on films: " + ", ".join(f"{n} {v:.4f}" for n, v in aucs.items()) + f"; chosen: {chosen}")
+    picture = level_data(judged, AGGREGATIONS["mean"])
+    clip = level_data(filmed, AGGREGATIONS[chosen])
+    return fit_verdict(
+        network_sha256=load_card(model).sha256,
+        picture=picture,
+        track=clip,
+        file=clip,
+        aggregation=chosen,
+        held_out={"picture": level_data(shown, AGGREGATIONS["mean"])} if shown else None,
+    )
