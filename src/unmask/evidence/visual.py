@@ -85,6 +85,8 @@ class Visual:
             self._pending.append(_Crop(pixels, face, frame if self._on_heat else None))
             if len(self._pending) == BATCH:
                 self._judge()
+        if self._on_heat is not None:
+            self._judge()
         if self._on_heat is not None:  # heat maps come with their frame, not a batch later
             self._judge()
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
@@ -24,6 +25,7 @@ from unmask.verdict.calibration import apply_platt, family_wise, shift_prior
 from unmask.verdict.fusion import Fused, fuse, join
 from unmask.verdict.settings import Level, LevelName, VerdictSettings
 
+Label = Literal["fake", "real", "inconclusive"]
 NO_FACE = "No face was found."
 INTERVAL = (2.5, 97.5)
 
@@ -32,7 +34,7 @@ INTERVAL = (2.5, 97.5)
 class Opinion:
     """What is said about a file, person or track; the numbers are None where no face could be judged."""
 
-    label: str
+    label: Label
     probability: float | None = None
     interval: tuple[float, float] | None = None
     reasons: tuple[str, ...] = ()
@@ -152,7 +154,7 @@ class Scale:
             miss_rate=self._missed_overall(),
         )
 
-    def _label(self, score: float) -> str:
+    def _label(self, score: float) -> Label:
         if self._corrected(score) >= self._fake:
             return "fake"
         return "real" if score <= self._real else "inconclusive"

@@ -1,0 +1,371 @@
+"""The single pass: media, faces, analysers, evidence, verdict, report."""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import unmask
+from unmask.evidence.base import Analyser, Evidence, Heat
+from unmask.evidence.registry import Options, create
+from unmask.evidence.schedule import UNKNOWN_INTERVAL, Between, Spread, Ticks
+from unmask.evidence.visual import Visual
+from unmask.faces.detect import NETWORK, Detector
+from unmask.faces.face import Face
+from unmask.faces.landmarks import MESH_NETWORK, Landmarker
+from unmask.faces.track import Tracker
+from unmask.media.events import Audio, Cut, End, Event, Frame, Gap, Media, MediaError
+from unmask.media.reader import read
+from unmask.report import schema
+from unmask.runtime.card import WEIGHTS, load_card
+from unmask.runtime.session import set_threads
+from unmask.verdict.decide import Decision, Opinion, decide
+from unmask.verdict.fusion import merge, weight_shares
+from unmask.verdict.settings import VerdictSettings, uncalibrated
+
+TRACK_RATE = 10.0
+"""Frames per second that the tracker sees, whatever the analysers want."""
+MAX_GAPS = 5
+"""So many damaged stretches are listed one by one."""
+SOUND_ONLY = "The file has sound but no picture; voices are not judged by this version."
+
+
+def analyse(
+    path: Path | str,
+    *,
+    frames: int = 32,
+    every_frame: bool = False,
+    start: float | None = None,
+    end: float | None = None,
+    threads: int = 0,
+    device: str = "auto",
+    prior: float | None = None,
+    model: Path | str | Mapping[str, Path | str] | None = None,
+    analysers: Sequence[str] | None = None,
+    on_progress: Callable[[float], None] | None = None,
+    on_heat: Callable[[Heat], None] | None = None,
+) -> schema.Report:
+    """Analyse one video, picture or sound file.
+
+    Args:
+        path: the file.
+        frames: samples spread evenly over a clip (at most those the tracker sees, 10 a second); a face
+            that comes and goes between them gets up to six of its own.
+        every_frame: examine every frame instead.
+        start: leave out what lies before this time, in seconds from the first frame.
+        end: leave out what lies at or after this time.
+        threads: of decoder, OpenCV and inference together; 0 takes all cores.
+        device: "auto", "cpu", "cuda", "tensorrt" or "openvino".
+        prior: the share of fakes among such files that the probability assumes (0..1, both excluded);
+            None takes that of the calibration.
+        model: another network for the visual analyser (an exported file with its card, or a checkpoint),
+            or a network for each analyser named.
+        analysers: names of the analysers to use; None takes all.
+        on_progress: called with the share done, 0..1.
+        on_heat: called with the heat map of each face examined.
+
+    Raises:
+        MediaError: the file is missing or cannot be analysed.
+        WeightError: a weight file is missing, damaged or of the wrong kind.
+        DeviceError: the device does not work here.
+        ValueError: an argument is out of range.
+    """
+    if frames < 1:
+        raise ValueError(f"frames must be 1 or more, not {frames}")
+    if prior is not None and not 0 < prior < 1:
+        raise ValueError(f"prior must lie strictly between 0 and 1, not {prior}")
+    clock = _Clock()
+    count = set_threads(threads)
+    with clock("load"):
+        options = Options(threads=count, device=device, models=_models(model), on_heat=on_heat)
+        examiners = create(analysers, options)
+        tracker = Tracker(Detector(threads=count, device=device), Landmarker(threads=count, device=device))
+    events = read(
+        path,
+        rate=None if every_frame or any(a.needs.frames == "every" for a in examiners) else TRACK_RATE,
+        start=start,
+        end=end,
+        audio=any(a.needs.audio for a in examiners),
+        threads=count,
+    )
+    with clock("decode"):
+        media = next(events)
+    assert isinstance(media, Media)
+    length = _length(media, start, end)
+    spread = None if every_frame else Spread(frames, start=start or 0.0, length=length)
+    run = _Pass(tracker, examiners, spread, clock)
+    for analyser in examiners:
+        analyser.begin(media)
+    for event in clock.each("decode", events):
+        run.take(event)
+        if on_progress is not None and length and isinstance(event, Frame) and event.time is not None:
+            on_progress(min(1.0, max(0.0, (event.time - (start or 0.0)) / length)))
+    if media.kind == "video" and run.frames == 0:
+        raise MediaError(f"{path}: no picture in the stretch asked for; choose another start or end")
+    settings = _settings(examiners)
+    with clock("verdict"):
+        found = run.conclude()
+        evidence: dict[int, list[Evidence]] = {track: [] for track in run.boxes}
+        for item in found:
+            if item.track is not None:
+                evidence[item.track].append(item)
+        persons = _persons(run)
+        decision = decide(persons, evidence, kind=media.kind, settings=settings, prior=prior)
+    people = tuple(_person(n, tracks, run, evidence, decision, settings) for n, tracks in persons.items())
+    if on_progress is not None:
+        on_progress(1.0)
+    return schema.Report(
+        media=schema.MediaFacts.of(media, frames_analysed=run.analysed),
+        verdict=_verdict(decision, media),
+        faces=people,
+        evidence=schema.file_evidence(
+            people, {e.analyser: schema.Evidence.of(e) for e in found if e.track is None}
+        ),
+        warnings=(
+            *media.warnings,
+            *_length_warning(media, spread),
+            *run.warnings(),
+            *decision.warnings,
+        ),
+        tool=schema.Tool(
+            version=unmask.__version__,
+            weights=_weights(examiners),
+            settings={
+                "frames": None if every_frame else frames,
+                "every_frame": every_frame,
+                "start": start,
+                "end": end,
+                "track_rate": TRACK_RATE,
+                "device": device,
+                "prior": decision.prior,
+                "analysers": [analyser.name for analyser in examiners],
+                "aggregation": settings.aggregation,
+            },
+        ),
+        timing=clock.timing(),
+    )
+
+
+class _Pass:
+    """Takes event after event, follows faces, and shows each analyser the frames that it asks for.
+
+    Kept of a file: what the analysers keep, and five numbers a track and tick.
+    """
+
+    def __init__(
+        self, tracker: Tracker, analysers: Sequence[Analyser], spread: Spread | None, clock: _Clock
+    ) -> None:
+        self.boxes: dict[int, array[float]] = {}
+        """By track: time (NaN in a picture), x, y, width, height, one after the other."""
+        self.analysed = 0
+        self.frames = 0
+        self._tracker, self._spread, self._clock = tracker, spread, clock
+        self._analysers = analysers
+        self._every = [a for a in analysers if spread is None or a.needs.frames == "every"]
+        self._some = [a for a in analysers if a not in self._every]
+        self._landmarks = any(a.needs.landmarks for a in analysers)
+        self._ticks = Ticks(TRACK_RATE)
+        self._between = Between()
+        self._gaps: list[Gap] = []
+
+    def take(self, event: Event) -> None:
+        """Take the next event of the stream."""
+        if isinstance(event, Frame):
+            self._take_frame(event)
+        elif isinstance(event, End):
+            self.frames = event.frames
+            self._show_every(self._between.hold())
+        elif isinstance(event, Audio | Cut | Gap):
+            if isinstance(event, Cut):
+                self._show_every(self._between.cut())
+                self._tracker.cut()
+            elif isinstance(event, Gap):
+                self._gaps.append(event)
+            for analyser in self._analysers:
+                analyser.observe_other(event)
+
+    def conclude(self) -> list[Evidence]:
+        """End the file and return all evidence."""
+        return [item for analyser in self._analysers for item in analyser.conclude()]
+
+    def warnings(self) -> list[str]:
+        """Name the damaged stretches."""
+        listed = [_gap_warning(gap) for gap in self._gaps[:MAX_GAPS]]
+        if len(self._gaps) > MAX_GAPS:
+            listed.append(f"{len(self._gaps) - MAX_GAPS} further damaged stretches were skipped")
+        return listed
+
+    def _take_frame(self, frame: Frame) -> None:
+        if not self._ticks.due(frame.time):
+            self._show_every(self._between.wait(frame))
+            return
+        with self._clock("faces"):
+            faces = self._tracker.update(frame, landmarks=self._landmarks)
+        for face in faces:
+            time = math.nan if face.time is None else face.time
+            box = map(float, face.detection.box)
+            self.boxes.setdefault(face.track, array("d")).extend((time, *box))
+        chosen = None if self._spread is None else self._spread.choose(frame.time, faces)
+        if self._every:
+            self._show_every(self._between.tick(frame, faces))
+        elif chosen is not None:
+            self.analysed += 1
+        if chosen is not None:
+            self._show(self._some, frame, chosen)
+
+    def _show_every(self, seen: Iterator[tuple[Frame, list[Face]]]) -> None:
+        for frame, faces in seen:
+            self.analysed += 1
+            self._show(self._every, frame, faces)
+
+    def _show(self, analysers: Sequence[Analyser], frame: Frame, faces: list[Face]) -> None:
+        for analyser in analysers:
+            with self._clock(analyser.name):
+                analyser.observe(frame, faces)
+
+
+class _Clock:
+    """Adds up the seconds that each stage takes."""
+
+    def __init__(self) -> None:
+        self._begin = time.perf_counter()
+        self._stages: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        """Count the time of a block."""
+        begin = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stages[stage] = self._stages.get(stage, 0.0) + time.perf_counter() - begin
+
+    def each(self, stage: str, events: Iterator[Event]) -> Iterator[Event]:
+        """Count the time that an iterator takes to give its items."""
+        while True:
+            with self(stage):
+                event = next(events, None)
+            if event is None:
+                return
+            yield event
+
+    def timing(self) -> schema.Timing:
+        """Return the seconds so far."""
+        stages = {name: round(seconds, 3) for name, seconds in self._stages.items()}
+        return schema.Timing(seconds=round(time.perf_counter() - self._begin, 3), stages=stages)
+
+
+def _models(model: Path | str | Mapping[str, Path | str] | None) -> dict[str, Path]:
+    if model is None:
+        return {}
+    if isinstance(model, Mapping):
+        return {name: Path(path) for name, path in model.items()}
+    return {Visual.name: Path(model)}
+
+
+def _settings(analysers: Sequence[Analyser]) -> VerdictSettings:
+    for analyser in analysers:
+        if isinstance(analyser, Visual):
+            return analyser.settings
+    return uncalibrated()
+
+
+def _length(media: Media, start: float | None, end: float | None) -> float | None:
+    """Return the seconds to be looked at, None where the file does not say."""
+    if media.duration is None:
+        return None
+    length = min(media.duration, end if end is not None else math.inf) - (start or 0.0)
+    return length if length > 0 else None
+
+
+def _persons(run: _Pass) -> dict[int, list[int]]:
+    """Return the tracks of each person, numbered from 1 by first appearance."""
+    return {number: [track] for number, track in enumerate(run.boxes, start=1)}
+
+
+def _person(
+    number: int,
+    tracks: Sequence[int],
+    run: _Pass,
+    evidence: Mapping[int, Sequence[Evidence]],
+    decision: Decision,
+    settings: VerdictSettings,
+) -> schema.Person:
+    opinion = decision.persons[number]
+    by_name: dict[str, list[Evidence]] = {}
+    for item in (item for track in tracks for item in evidence[track]):
+        by_name.setdefault(item.analyser, []).append(item)
+    merged = [merge(items) for items in by_name.values()]
+    shares = weight_shares(merged, settings.weights)
+    return schema.Person(
+        person=number,
+        label=opinion.label,
+        probability=_rounded(opinion.probability),
+        interval=_rounded_pair(opinion.interval),
+        reasons=opinion.reasons,
+        tracks=tuple(_track(track, run.boxes[track], decision.tracks[track]) for track in tracks),
+        evidence={e.analyser: schema.Evidence.of(e, weight=shares[e.analyser]) for e in merged},
+    )
+
+
+def _track(number: int, boxes: array[float], opinion: Opinion) -> schema.Track:
+    points = [
+        (None if math.isnan(boxes[i]) else boxes[i], boxes[i + 1], boxes[i + 2], boxes[i + 3], boxes[i + 4])
+        for i in range(0, len(boxes), 5)
+    ]
+    return schema.Track.of(number, points, probability=_rounded(opinion.probability), label=opinion.label)
+
+
+def _verdict(decision: Decision, media: Media) -> schema.Verdict:
+    opinion, thresholds = decision.file, decision.thresholds
+    return schema.Verdict(
+        label=opinion.label,
+        probability=_rounded(opinion.probability),
+        interval=_rounded_pair(opinion.interval),
+        interval_meaning=decision.interval_meaning,
+        thresholds=None
+        if thresholds is None
+        else schema.Thresholds(
+            fake=round(thresholds.fake, 4),
+            real=round(thresholds.real, 4),
+            false_alarm_rate=thresholds.false_alarm_rate,
+            miss_rate=_rounded(thresholds.miss_rate),
+        ),
+        prior=decision.prior,
+        reasons=(SOUND_ONLY,) if media.kind == "audio" else opinion.reasons,
+    )
+
+
+def _length_warning(media: Media, spread: Spread | None) -> list[str]:
+    if media.kind != "video" or media.duration is not None or spread is None:
+        return []
+    return [
+        "the file does not state its duration: frames were sampled every "
+        f"{UNKNOWN_INTERVAL:g} s at first, and further apart the longer it lasts"
+    ]
+
+
+def _gap_warning(gap: Gap) -> str:
+    until = "the end" if gap.end is None else f"{gap.end:.2f} s"
+    return f"damaged from {gap.start:.2f} s to {until}, not analysed there: {gap.reason}"
+
+
+def _weights(analysers: Sequence[Analyser]) -> tuple[schema.Weight, ...]:
+    faces = [load_card(WEIGHTS / name) for name in (NETWORK, MESH_NETWORK)]
+    return tuple(schema.Weight(name=card.name, sha256=card.sha256) for card in faces) + tuple(
+        schema.Weight(name=card.name, sha256=card.sha256, analyser=analyser.name)
+        for analyser in analysers
+        for card in analyser.cards
+    )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _rounded_pair(pair: tuple[float, float] | None) -> tuple[float, float] | None:
+    return None if pair is None else (round(pair[0], 4), round(pair[1], 4))
