@@ -69,12 +69,12 @@ class Square:
     side: float
     angle: float
 
-    def matrix(self) -> np.ndarray:
-        """Return the (2, 3) map from picture pixels to the pixels of the network's input."""
-        scale = INPUT_SIDE / self.side
+    def matrix(self, size: int) -> np.ndarray:
+        """Return the (2, 3) map from picture pixels to the pixels of a `size` x `size` crop."""
+        scale = size / self.side
         cosine, sine = np.cos(self.angle) * scale, np.sin(self.angle) * scale
         turn = np.array([[cosine, sine], [-sine, cosine]])
-        shift = (INPUT_SIDE - 1) / 2 - turn @ np.array(self.centre)
+        shift = (size - 1) / 2 - turn @ np.array(self.centre)
         return np.column_stack([turn, shift])
 
 
@@ -171,7 +171,7 @@ class Landmarker:
         presence = np.empty(len(squares), np.float32)
         for start in range(0, len(squares), BATCH):
             part = squares[start : start + BATCH]
-            crops = np.stack([warp(pixels, square.matrix(), INPUT_SIDE) for square in part])
+            crops = np.stack([warp(pixels, square.matrix(INPUT_SIDE), INPUT_SIDE) for square in part])
             points, logits, *_ = self._mesh.run(None, {self._mesh_input: crops.astype(np.float32) / 255})
             for i, square in enumerate(part):
                 landmarks[start + i] = _to_picture(points[i].reshape(LANDMARKS, 3), square)
@@ -186,7 +186,7 @@ class Landmarker:
 
 def _to_picture(points: np.ndarray, square: Square) -> np.ndarray:
     """Carry (478, 3) landmarks from the network's input to the picture."""
-    matrix = square.matrix()
+    matrix = square.matrix(INPUT_SIDE)
     inverse = np.linalg.inv(matrix[:, :2])
     result = np.empty_like(points)
     # The network counts from the corner of the crop's first pixel, pictures here from its centre (measured:
