@@ -104,6 +104,7 @@ def test_options_reach_the_analysis(folder, analysis):
         "device": "cpu",
         "prior": 0.01,
         "model": Path("net.onnx"),
+        "on_heat": None,
     }
 
 

@@ -211,14 +211,14 @@ class _Run:
     def one(self, number: int, source: Input) -> None:
         """Analyse one input. A failure of the input is one line; a failure to write ends the run."""
         try:
-            report = self._analyse(number, source)
+            report, pictures = self._analyse(number, source)
         except Exception as error:
             self._fail(source, error)
             return
         self._count(report.verdict.label)
         if self._targets.csv:
             self._rows.append((str(source.path), report))
-        self._write(source, report)
+        self._write(source, report, pictures)
         if self._show:
             self._print(report)
 
@@ -233,41 +233,38 @@ class _Run:
             totals = [f"{count} {label}" for label, count in sorted(self.labels.items())]
             typer.echo(f"\n{self._files} files: {', '.join(totals)}")
 
-    def _analyse(self, number: int, source: Input) -> Report:
+    def _analyse(self, number: int, source: Input) -> tuple[Report, dict[int, bytes]]:
+        """Return the report, and a picture of each person's face where such pictures are wanted."""
         from unmask.pipeline import analyse
+        from unmask.report.heatmaps import FaceSheets
 
+        wanted = self._targets.heatmaps or (self._targets.html and self._images)
+        sheets = FaceSheets() if wanted else None
         title = source.path.name if self._files == 1 else f"{number}/{self._files} {source.path.name}"
         with progress_bar(title, wanted=self._progress) as on_progress:
-            return analyse(source.path, on_progress=on_progress, **self._settings)
+            report = analyse(
+                source.path,
+                on_progress=on_progress,
+                on_heat=sheets.take if sheets else None,
+                **self._settings,
+            )
+        return report, sheets.sheets(report) if sheets else {}
 
-    def _write(self, source: Input, report: Report) -> None:
+    def _write(self, source: Input, report: Report, pictures: dict[int, bytes]) -> None:
+        from unmask.cli.outputs import write_bytes
         from unmask.report.html import to_html
 
         targets = self._targets
-        pictures = self._pictures(source, report)
         if targets.json:
             lines = targets.json.path == Path("-") and self._files > 1
             text = report.model_dump_json(by_alias=True) + "\n" if lines else report.to_json()
             targets.json.write(source, text)
         if targets.html:
             targets.html.write(source, to_html(report, pictures if self._images else None))
-
-    def _pictures(self, source: Input, report: Report) -> dict[int, bytes]:
-        """Make the pictures of faces with heat maps, one for each person, and write them where wanted."""
-        from unmask.cli.outputs import write_bytes
-
-        targets = self._targets
-        if not report.faces or not (targets.heatmaps or (targets.html and self._images)):
-            return {}
-        from unmask.report.heatmaps import face_sheets
-
-        with progress_bar(f"heat maps of {source.path.name}", wanted=self._progress) as on_progress:
-            pictures = face_sheets(source.path, report, on_progress=on_progress)
         if targets.heatmaps:
             for person, picture in pictures.items():
                 name = f"{source.stem.name}_person{person}.jpg"
                 write_bytes(targets.heatmaps.path / source.stem.with_name(name), picture)
-        return pictures
 
     def _print(self, report: Report) -> None:
         from unmask.report.terminal import print_line, print_summary

@@ -6,23 +6,21 @@ from the same weights. Every frame of the source is written at its own time, wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from unmask.faces.face import Face
-from unmask.media.events import Cut, Frame, Media
+from unmask.media.events import Media
 from unmask.media.output import OutputError, atomic_path
 from unmask.media.writer import VideoWriter
-from unmask.report.between import Between, Sighting
 from unmask.report.drawing import COLOURS, UNJUDGED, draw_face, draw_header, draw_heat, make_strip
-from unmask.report.follow import HeatMaps, follow, open_source, persons_by_track, strongest
+from unmask.report.follow import HeatMaps, Seen, Source
 from unmask.report.schema import Report, ReportError
 from unmask.report.words import percent
-from unmask.runtime.session import get_threads, set_threads
+from unmask.runtime.session import set_threads
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 VIDEOS = (".mp4", ".m4v", ".mov")
@@ -30,7 +28,7 @@ _FRAME_RATE = Fraction(25)
 
 
 def annotate(
-    source: Path | str,
+    path: Path | str,
     report: Report,
     output: Path | str,
     *,
@@ -40,10 +38,10 @@ def annotate(
     device: str = "auto",
     on_progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write `source` with its report drawn into it.
+    """Write the file at `path` with its report drawn into it.
 
     Args:
-        source: the video or picture that was analysed.
+        path: the video or picture that was analysed.
         report: its report.
         output: an MP4 for a video; a PNG, JPEG or WebP for a picture.
         heat: whether heat maps are blended on the faces.
@@ -57,25 +55,24 @@ def annotate(
         MediaError, WeightError, DeviceError: reading or the heat maps fail.
         OutputError: the output cannot be written; nothing is left half-written.
     """
-    source, output = Path(source), Path(output)
-    set_threads(threads)
-    media, events = open_source(source, report, threads=get_threads())
+    path, output = Path(path), Path(output)
+    count = set_threads(threads)
+    source = Source(path, report, threads=count, device=device)
+    media = source.media
     _check_kind(media, output)
-    maps = HeatMaps(report, model=model, threads=threads, device=device) if heat and report.faces else None
-    followed = follow(source, report, threads=threads, device=device)
-    frames = _sighted((event for event in events if isinstance(event, Frame)), followed, maps)
+    maps = HeatMaps(report, model=model, threads=count, device=device).of if heat and report.faces else None
     painter = _Painter(report, media)
     if media.kind == "picture":
-        frame, sightings = next(frames)
-        _save(painter.paint(frame, sightings), output)
+        _save(painter.paint(next(source.seen(maps))), output)
         return
     assert media.size is not None
     rate = media.frame_rate or _FRAME_RATE
-    with VideoWriter(output, size=media.size, frame_rate=rate, audio_from=source) as writer:
-        for frame, sightings in frames:
-            writer.write(painter.paint(frame, sightings), frame.time or 0.0)
+    with VideoWriter(output, size=media.size, frame_rate=rate, audio_from=path) as writer:
+        for seen in source.seen(maps):
+            time = seen.frame.time or 0.0
+            writer.write(painter.paint(seen), time)
             if on_progress and painter.duration:
-                on_progress(min(1.0, (frame.time or 0.0) / painter.duration))
+                on_progress(min(1.0, time / painter.duration))
 
 
 def _check_kind(media: Media, output: Path) -> None:
@@ -88,68 +85,29 @@ def _check_kind(media: Media, output: Path) -> None:
         raise OutputError(f"{output}: of a video, an MP4 is written; end the name in .mp4")
 
 
-def _sighted(
-    frames: Iterator[Frame], followed: Iterator[tuple[Frame, list[Face]] | Cut], maps: HeatMaps | None
-) -> Iterator[tuple[Frame, list[Sighting]]]:
-    """Join all frames with those in which faces were followed, and fill the faces in between.
-
-    Frames before and after the analysed stretch have no faces.
-    """
-    between = Between()
-    ahead = next(followed, None)
-    for frame in frames:
-        while isinstance(ahead, Cut) and ahead.time <= (frame.time or 0.0):
-            yield from between.hold()
-            between.forget()
-            ahead = next(followed, None)
-        if ahead is None:
-            yield from between.hold()
-            between.forget()
-            yield from between.tick(frame, [])
-        elif not isinstance(ahead, Cut) and ahead[0].index == frame.index:
-            yield from between.tick(frame, _sightings(*ahead, maps))
-            ahead = next(followed, None)
-        else:
-            yield from between.add(frame)
-    yield from between.hold()
-
-
-def _sightings(frame: Frame, faces: list[Face], maps: HeatMaps | None) -> list[Sighting]:
-    found = maps.of(frame, faces) if maps else {}
-    return [
-        Sighting(
-            track=face.track,
-            box=np.asarray(face.detection.box, np.float64),
-            points=np.asarray(face.detection.points, np.float64),
-            heat=found[face.track].values if face.track in found else None,
-        )
-        for face in faces
-    ]
-
-
 class _Painter:
     """Paints one frame after the other."""
 
     def __init__(self, report: Report, media: Media) -> None:
         self._report = report
-        self._persons = persons_by_track(report)
+        self._persons = {track.track: person for person in report.faces for track in person.tracks}
         times = [point[0] for entry in report.evidence.values() for point in entry.timeline]
         self.duration = media.duration or max(times, default=0.0)
         self._strip = None
         if media.kind == "video" and media.size:
             self._strip = make_strip(report, (media.size[1], media.size[0], 3), duration=self.duration)
 
-    def paint(self, frame: Frame, sightings: list[Sighting]) -> np.ndarray:
+    def paint(self, seen: Seen) -> np.ndarray:
         """Return the frame with everything drawn into it, (H, W, 3) uint8 RGB."""
-        pixels = frame.pixels.copy()
-        for sighting in sightings:
-            if sighting.heat is not None:
-                draw_heat(pixels, sighting.heat, sighting.points, strongest=strongest(sighting.heat))
-        for sighting in sightings:
-            caption, colour = self._caption(sighting.track)
-            draw_face(pixels, sighting.box.tolist(), caption, colour)
-        if self._strip and frame.time is not None:
-            self._strip.draw(pixels, frame.time)
+        pixels = seen.frame.pixels.copy()
+        for face in seen.faces:
+            if face.track in seen.maps:
+                draw_heat(pixels, seen.maps[face.track], face.detection.points)
+        for face in seen.faces:
+            caption, colour = self._caption(face.track)
+            draw_face(pixels, face.detection.box.tolist(), caption, colour)
+        if self._strip and seen.frame.time is not None:
+            self._strip.draw(pixels, seen.frame.time)
         draw_header(pixels, self._report)
         return pixels
 

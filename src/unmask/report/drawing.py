@@ -25,6 +25,8 @@ COLOURS: dict[Label, Colour] = {
     "real": (48, 164, 108),
     "inconclusive": (240, 160, 32),
 }
+FULL_GLOW = 6.0
+"""The weakest local evidence, in logits, that is drawn at full strength."""
 UNJUDGED: Colour = (150, 150, 150)
 _DARK: Colour = (17, 19, 22)
 _LIGHT: Colour = (240, 240, 240)
@@ -82,7 +84,7 @@ def draw_face(pixels: np.ndarray, box: Sequence[float], caption: str, colour: Co
     x, y, width, height = (round(float(value)) for value in box)
     cv2.rectangle(pixels, (x, y), (x + width, y + height), colour, thickness, cv2.LINE_AA)
     mask = text_mask(caption, size)
-    pad = max(2, size // 4)
+    pad = max(3, size // 3)
     tab_height, tab_width = mask.shape[0] + pad, mask.shape[1] + 2 * pad
     top = y - tab_height if y - tab_height >= header_height(pixels) else y + height
     left = int(np.clip(x - thickness // 2, 0, max(0, pixels.shape[1] - tab_width)))
@@ -90,13 +92,9 @@ def draw_face(pixels: np.ndarray, box: Sequence[float], caption: str, colour: Co
     _blend(pixels, left + pad, top + pad // 2, mask, (255, 255, 255))
 
 
-def draw_heat(pixels: np.ndarray, values: np.ndarray, points: np.ndarray, *, strongest: float) -> None:
-    """Blend a heat map on a face: nothing at or below 0, glowing from there to `strongest`.
-
-    `values` is (S, S) over the aligned crop of the face whose five `points` (5, 2) are given.
-    """
+def draw_heat(pixels: np.ndarray, values: np.ndarray, points: np.ndarray) -> None:
+    """Blend a heat map (S, S), in logits, on the face whose `points` (5, 2) are given; see `draw_map`."""
     size = values.shape[0]
-    strength = np.clip(values / strongest, 0, 1).astype(np.float32) * _feather(size)
     matrix = cv2.invertAffineTransform(crop_matrix(points, size)).astype(np.float64)
     corners = np.array([[0, 0], [size, 0], [size, size], [0, size]]) @ matrix[:, :2].T + matrix[:, 2]
     x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
@@ -104,11 +102,23 @@ def draw_heat(pixels: np.ndarray, values: np.ndarray, points: np.ndarray, *, str
     if x0 >= x1 or y0 >= y1:
         return
     matrix[:, 2] -= (x0, y0)
-    laid = cv2.warpAffine(strength, matrix, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)[..., None]
-    part = pixels[y0:y1, x0:x1]
-    glow = _HEAT_LOW + (_HEAT_HIGH - _HEAT_LOW) * laid
-    alpha = _HEAT_OPACITY * np.sqrt(laid)
-    part[:] = (part * (1 - alpha) + glow * alpha + 0.5).astype(np.uint8)
+    # Feathered before it is laid on: the border of the crop is not to show as an edge.
+    laid = cv2.warpAffine(values * _feather(size), matrix, (int(x1 - x0), int(y1 - y0)))
+    draw_map(pixels[y0:y1, x0:x1], laid, strongest=float(values.max()))
+
+
+def draw_map(pixels: np.ndarray, values: np.ndarray, *, strongest: float | None = None) -> None:
+    """Blend a heat map (H, W), in logits, on a picture of the same size.
+
+    What is at or below 0, and so speaks for real, stays as it is; from there the glow grows to `strongest`
+    (by default the map's own maximum), but to no less than `FULL_GLOW`, so that a face without traces does
+    not glow.
+    """
+    top = max(FULL_GLOW, float(values.max()) if strongest is None else strongest)
+    strength = np.clip(values / top, 0, 1).astype(np.float32)[..., None]
+    glow = _HEAT_LOW + (_HEAT_HIGH - _HEAT_LOW) * strength
+    alpha = _HEAT_OPACITY * np.sqrt(strength)
+    pixels[:] = (pixels * (1 - alpha) + glow * alpha + 0.5).astype(np.uint8)
 
 
 @functools.lru_cache(maxsize=4)
