@@ -95,7 +95,7 @@ def _description(card: Card) -> Iterator[str]:
         yield from ("", "## Training data", "")
         for part in card.training_data:
             facts_of = part.items() if isinstance(part, dict) else [("", part)]
-            yield "- " + ", ".join(f"{name} {fact}".strip().replace("_", " ") for name, fact in facts_of)
+            yield "- " + ", ".join(f"{name.replace('_', ' ')} {fact}".strip() for name, fact in facts_of)
 
 
 def _section(number: int, run: Run) -> Iterator[str]:

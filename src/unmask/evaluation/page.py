@@ -166,7 +166,8 @@ def _draw_distribution(axis: Any, sample: metrics.Sample) -> None:
                 answered.probability[mask], edges, alpha=0.5, label=f"{name} ({mask.sum()})", color=colour
             )
     axis.set(title="scores", xlabel="probability", ylabel="items", xlim=(0, 1))
-    axis.legend(fontsize=7)
+    if len(answered):
+        axis.legend(fontsize=7)
 
 
 def worst(scores: Sequence[Score], *, fake: bool, count: int = WORST) -> list[Score]:

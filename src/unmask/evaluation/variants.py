@@ -150,16 +150,20 @@ def _transcode(reader: Any, writer: Any, variant: Variant) -> None:
     sound = reader.streams.audio[0] if reader.streams.audio else None
     copied = writer.add_stream_from_template(sound) if sound is not None else None
     encoded: Any = None
+    waiting = []  # sound that comes before the first picture: no stream may be added after the first packet
     for packet in reader.demux([stream for stream in (video, sound) if stream is not None]):
         if packet.stream is sound:
             if packet.dts is not None:
                 packet.stream = copied
-                writer.mux(packet)
-            continue
-        for frame in packet.decode():
-            if encoded is None:
-                encoded = _add_picture_stream(writer, frame, video, variant)
-            writer.mux(encoded.encode(_reshape(frame, encoded)))
+                waiting.append(packet)
+        else:
+            for frame in packet.decode():
+                if encoded is None:
+                    encoded = _add_picture_stream(writer, frame, video, variant)
+                writer.mux(encoded.encode(_reshape(frame, encoded)))
+        if encoded is not None:
+            writer.mux(waiting)
+            waiting = []
     if encoded is None:
         raise ValueError("no frame could be decoded")
     writer.mux(encoded.encode(None))
