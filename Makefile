@@ -17,6 +17,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 
 VENV := .venv
 BIN := $(VENV)/bin
+PICTURES := %.jpg %.jpeg %.png %.webp %.heic %.JPG %.JPEG %.PNG %.HEIC
+ANNOTATED := demo/annotated.$(if $(filter $(PICTURES),$(FILE)),png,mp4)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
 .PHONY: help demo test lint clean distclean
@@ -27,11 +29,11 @@ help:
 
 demo: $(VENV)/installed
 	@mkdir -p demo
-	@rm -f demo/analysis_report.json demo/annotated.mp4
+	@rm -f demo/analysis_report.json demo/annotated.*
 	$(BIN)/unmask detect "$(FILE)" --output demo/analysis_report.json
-	$(BIN)/unmask visualize "$(FILE)" --predictions demo/analysis_report.json --output demo/annotated.mp4
+	$(BIN)/unmask visualize "$(FILE)" --predictions demo/analysis_report.json --output $(ANNOTATED)
 	@echo
-	@echo "Written: demo/analysis_report.json and demo/annotated.mp4"
+	@echo "Written: demo/analysis_report.json and $(ANNOTATED)"
 ifeq ($(FILE),$(SAMPLES)/manipulated.mp4)
 	@echo "This sample is a still portrait, filmed by a moving camera made in software, its face"
 	@echo "altered by blending. The same without the alteration (a filmed still, not a living person):"
