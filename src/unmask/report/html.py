@@ -48,7 +48,6 @@ def to_html(report: Report, pictures: Mapping[int, bytes] | None = None) -> str:
             for person in report.faces
         },
         at=_at,
-        anchor=lambda value: "start" if value < 0.15 else "end" if value > 0.85 else "middle",
     )
 
 
