@@ -7,7 +7,6 @@ one `Gap`; later pictures lean on ever less of the damaged one.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -47,6 +46,8 @@ class Decoder:
         self._stream = stream
         self._base = stream.time_base or Fraction(1, 90000)
         self._interval = float(1 / stream.average_rate) if stream.average_rate else 0.04
+        # AVI stores no presentation times: the order of decoding is all there is.
+        self._by_order = container.format.name == "avi"
         self._origin = origin
         self._index = 0
         self._last: float | None = None
@@ -65,6 +66,11 @@ class Decoder:
     def origin(self) -> int | None:
         """Presentation time stamp of the first picture, in units of the stream's time base."""
         return self._origin
+
+    @property
+    def deinterlaces(self) -> bool:
+        """Whether interlaced pictures were met."""
+        return self._deinterlacer is not None
 
     def seek(self, start: float) -> bool:
         """Go to the key frame at or before `start` seconds, before anything is decoded; False: cannot."""
@@ -126,8 +132,8 @@ class Decoder:
 
     def _place(self, frame: VideoFrame) -> Iterator[Decoded | Gap]:
         """Decide whether a frame from the decoder is whole."""
-        if frame.pts is not None and self._origin is None and not frame.is_corrupt:
-            self._origin = frame.pts
+        if self._origin is None and not frame.is_corrupt:
+            self._origin = self._stamp(frame)
         if self._settling and frame.is_corrupt:  # leans on pictures before the key frame that was sought
             return
         time = self._time(frame)
@@ -146,7 +152,7 @@ class Decoder:
 
     def _missing_before(self, frame: VideoFrame) -> float | None:
         """Find the time of the first picture before `frame` that an error swallowed."""
-        if frame.pts is None:
+        if frame.pts is None or self._by_order:
             if self._error and self._gap is None:
                 return self._last if self._last is not None else 0.0
             return None
@@ -161,11 +167,15 @@ class Decoder:
             self._error, self._quiet = None, 0
         return None
 
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        return frame.dts if self._by_order else frame.pts
+
     def _time(self, frame: VideoFrame) -> float:
         """Seconds since the first picture; jumps backwards in the file's own clock are bridged."""
-        if frame.pts is None or self._origin is None:
+        stamp = self._stamp(frame)
+        if stamp is None or self._origin is None:
             return 0.0 if self._last is None else self._last + self._interval
-        time = float((frame.pts - self._origin) * self._base) + self._shift
+        time = float((stamp - self._origin) * self._base) + self._shift
         if self._last is not None and time <= self._last:
             self._shift += self._last + self._interval - time
             time = self._last + self._interval
@@ -216,8 +226,8 @@ class Decoder:
             short = self._sent < final and stream.frames <= len(entries)
             if not short:
                 return None
-            declared = float(((stream.start_time or 0) + (stream.duration or 0)) * self._base)
-            return max(float(final * self._base) + self._interval, declared)
+            promised = float(((stream.start_time or 0) + (stream.duration or 0)) * self._base)
+            return max(float(final * self._base) + self._interval, promised)
         declared = seconds(self._container.duration, Fraction(1, av.time_base))
         begin = max(0.0, seconds(self._container.start_time, Fraction(1, av.time_base)) or 0.0)
         if declared is None or declared + begin - self._furthest <= max(1.0, 3 * self._interval):
@@ -230,7 +240,7 @@ class _Deinterlacer:
 
     def __init__(self, frame: VideoFrame, base: Fraction) -> None:
         self._form = (frame.width, frame.height, frame.format.name)
-        self._waiting: deque[VideoFrame] = deque()
+        self._base = base
         self._graph = Graph()
         source = self._graph.add_buffer(
             width=frame.width, height=frame.height, format=frame.format, time_base=base
@@ -259,9 +269,12 @@ class _Deinterlacer:
         frames = []
         while True:
             try:
-                frames.append(self._graph.vpull())
+                frame = self._graph.vpull()
             except (av.error.BlockingIOError, av.error.EOFError):
                 return frames
+            if frame.pts is not None and frame.time_base:  # the filter counts in half ticks
+                frame.pts, frame.time_base = round(frame.pts * frame.time_base / self._base), self._base
+            frames.append(frame)
 
 
 def _reason(error: Exception) -> str:

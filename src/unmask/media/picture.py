@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,10 @@ from unmask.media.geometry import (
 from unmask.media.metadata import describe_picture, sha256
 from unmask.media.sampling import Picture, Selector, Window
 
-_FORMATS = ["JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF"]
+_FORMATS = ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "HEIF"]
 _ANIMATED = {"GIF", "PNG", "WEBP", "AVIF"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _AVIF_BRANDS = {b"avif", b"avis"}
-_CODECS = {"MPO": "jpeg", "HEIF": "heif"}
 #: Shown for this long when the file gives no time at all, as browsers do.
 _DEFAULT_DURATION = 0.1
 _GRID = (72, 128)
@@ -72,7 +72,8 @@ def read_picture(path: Path, window: Window) -> Iterator[Event]:
     """
     _prepare(path)
     with _pillow(path):
-        image = Image.open(path, formats=_FORMATS)
+        Image.init()
+        image = Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN])
     with image:
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -83,9 +84,9 @@ def read_picture(path: Path, window: Window) -> Iterator[Event]:
         with _pillow(path):
             orientation = _orientation(image)
             facts = describe_picture(image, path)
-            frames = getattr(image, "n_frames", 1) if image.format in _ANIMATED else 1
+            animated = _is_animated(image)
         layout = lay_out(image.size, orientation=orientation)
-        if frames > 1:
+        if animated:
             yield from _read_animation(path, image, layout, facts, window)
         else:
             yield from _read_still(path, image, layout, facts)
@@ -196,10 +197,17 @@ def _from_deep(samples: np.ndarray) -> Image.Image:
     return Image.fromarray(grey).convert("RGB")
 
 
+def _is_animated(image: Image.Image) -> bool:
+    try:
+        return image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
+    except Exception:  # the second frame is damaged: the first may still be shown
+        return False
+
+
 def _read_animation(
     path: Path, image: Image.Image, layout: Layout, facts: dict[str, Any], window: Window
 ) -> Iterator[Event]:
-    durations = _durations(path, image)
+    durations, complete = _durations(path, image)
     total = sum(durations)
     yield _media(
         path,
@@ -213,7 +221,7 @@ def _read_animation(
         video_codec=(image.format or "").lower(),
     )
     selector = Selector(window)
-    yield from selector.run(_animation(path, image, layout, durations))
+    yield from selector.run(_animation(path, image, layout, durations, complete))
     yield selector.end
 
 
@@ -222,24 +230,26 @@ def _first(image: Image.Image) -> int:
     return 1 if image.info.get("default_image") else 0
 
 
-def _durations(path: Path, image: Image.Image) -> list[float]:
-    """How long each frame is shown, in seconds; frames after a damaged one are left out."""
+def _durations(path: Path, image: Image.Image) -> tuple[list[float], bool]:
+    """How long each frame is shown, in seconds, up to a damaged one; and whether there was none."""
     durations: list[float] = []
     with _pillow(path):
-        for number in range(_first(image), getattr(image, "n_frames", 1)):
+        for number in count(_first(image)):
             try:
                 image.seek(number)
                 image.load()
+            except EOFError:
+                break
             except Exception:  # as in _pillow; what was read so far is shown
                 if not durations:
                     raise
-                break
+                return durations, False
             durations.append(float(image.info.get("duration") or 0) / 1000 or _DEFAULT_DURATION)
-    return durations
+    return durations, True
 
 
 def _animation(
-    path: Path, image: Image.Image, layout: Layout, durations: list[float]
+    path: Path, image: Image.Image, layout: Layout, durations: list[float], complete: bool
 ) -> Iterator[Picture | Gap]:
     time, first = 0.0, _first(image)
     for index, duration in enumerate(durations):
@@ -248,7 +258,7 @@ def _animation(
             picture = _to_rgb(image.convert("RGBA"))
         yield _candidate(index, time, picture, layout)
         time += duration
-    if first + len(durations) < getattr(image, "n_frames", 1):
+    if not complete:
         yield Gap(time, None, "the file ends early or is damaged")
 
 

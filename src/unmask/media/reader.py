@@ -246,7 +246,7 @@ class _Video:
         reduced = reduced_warning(self._layout.stored, self._layout)
         if reduced:
             yield reduced
-        if self._first.interlaced_frame:
+        if self._decoder.deinterlaces:
             yield "interlaced video was deinterlaced: every other line was interpolated"
         if is_high_dynamic_range(self._first):
             yield "high dynamic range was converted to standard range (BT.709)"

@@ -180,10 +180,12 @@ def _opened(path: Path) -> _Closing:
 class _Sound:
     """Carries the sound of a source over, packet by packet, up to the time that the pictures have reached."""
 
-    def __init__(self, source: InputContainer, stream: AudioStream, output: OutputContainer) -> None:
+    def __init__(
+        self, source: InputContainer, stream: AudioStream, output: OutputContainer, begin: float
+    ) -> None:
         self._output = output
         self._base = stream.time_base or Fraction(1, stream.rate)
-        self._begin = _first_picture_time(source)
+        self._begin = begin
         self._copies = stream.codec_context.name in COPIED
         self._stream: AudioStream
         if self._copies:
@@ -200,15 +202,16 @@ class _Sound:
         if path is None:
             return None
         try:
+            with open_container(path) as other:
+                begin = _first_picture_time(other)
             source = stack.enter_context(open_container(path))
         except MediaError:  # a picture or an animation has no sound to carry over
             return None
         stream = sound_stream(source)
-        return cls(source, stream, output) if stream is not None else None
+        return cls(source, stream, output, begin) if stream is not None else None
 
     def _read(self, source: InputContainer, stream: AudioStream) -> Iterator[Packet | AudioFrame]:
         resampler = AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
-        source.seek(stream.start_time or 0, stream=stream)
         try:
             for packet in source.demux(stream):
                 if self._copies:
