@@ -12,6 +12,7 @@ import pytest
 
 from unmask.media.events import MediaError
 from unmask.report.schema import MediaFacts, Report, Timing, Tool, Verdict
+from unmask.runtime.card import WeightError
 
 
 class Analysis:
@@ -27,6 +28,8 @@ class Analysis:
             raise MediaError(f"{path}: no picture and no sound in this file; check that it is complete")
         if path.name.startswith("bug"):
             raise RuntimeError("unforeseen\nand long")
+        if settings["model"] and settings["model"].name == "damaged.onnx":
+            raise WeightError("damaged.onnx: sha256 differs from its card")
         if path.name.startswith("stop"):
             raise KeyboardInterrupt
         if path.name.startswith("slow"):

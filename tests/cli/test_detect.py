@@ -73,6 +73,14 @@ def test_every_failure_is_one_line_that_names_the_file(folder):
     assert "unexpected RuntimeError (unforeseen and long)" in result.stderr
 
 
+def test_unusable_weights_are_told_once_and_not_for_every_input(folder, analysis):
+    Path("damaged.onnx").write_bytes(b"x")
+    result = detect("fake.mp4", "fine.mp4", "--model", "damaged.onnx")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == ["unmask detect: damaged.onnx: sha256 differs from its card"]
+    assert len(analysis.calls) == 1
+
+
 def test_a_traceback_is_shown_on_demand(folder):
     assert "Traceback" in detect("bug.mp4", "-vv").stderr
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -35,8 +36,7 @@ def sample_frames() -> list[np.ndarray]:
     with av.open(str(files("unmask") / "samples" / "manipulated.mp4")) as container:
         pictures = (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
         return [
-            cv2.resize(picture, SIZE, interpolation=cv2.INTER_AREA)
-            for picture, _ in zip(pictures, range(COUNT))
+            cv2.resize(picture, SIZE, interpolation=cv2.INTER_AREA) for picture in islice(pictures, COUNT)
         ]
 
 

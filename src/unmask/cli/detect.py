@@ -155,6 +155,8 @@ def command(
     from unmask.cli.inputs import expand, is_one_file
     from unmask.cli.outputs import UsageError
     from unmask.media.output import OutputError
+    from unmask.runtime.card import WeightError
+    from unmask.runtime.session import DeviceError
 
     _log(verbose)
     try:
@@ -173,9 +175,9 @@ def command(
         for number, source in enumerate(files, 1):
             run.one(number, source)
         run.finish(failures)
-    except OutputError as error:
+    except (OutputError, WeightError, DeviceError) as error:
         typer.echo(f"unmask detect: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(2 if isinstance(error, DeviceError) else 1) from None
     if fail_on and run.labels.get(fail_on.value):
         raise typer.Exit(3)
     if failures or run.labels.get("failed"):
@@ -209,9 +211,14 @@ class _Run:
         self._rows: list[tuple[str, Report | str]] = []
 
     def one(self, number: int, source: Input) -> None:
-        """Analyse one input. A failure of the input is one line; a failure to write ends the run."""
+        """Analyse one input. A failure of the input is one line; other failures end the run."""
+        from unmask.runtime.card import WeightError
+        from unmask.runtime.session import DeviceError
+
         try:
             report, pictures = self._analyse(number, source)
+        except (WeightError, DeviceError):
+            raise  # not this input's fault: the others would fail alike
         except Exception as error:
             self._fail(source, error)
             return
