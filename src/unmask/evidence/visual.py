@@ -38,6 +38,8 @@ MIN_FRAMES = 3
 MIRROR = False
 """Whether each crop is also judged as its mirror image and the two are averaged: twice the cost."""
 BATCH = 8
+DECIMALS = 4
+"""Measurements in logits are rounded, so that reports do not differ by the last bits of a sum."""
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
 
 
@@ -137,9 +139,9 @@ class Visual:
         combined = self._combine(logits)
         suspicious = int((logits > 0).sum())
         measurements |= {
-            "logit": Measurement(combined),
-            "spread": Measurement(float(logits.std(ddof=1)) if count > 1 else 0.0),
-            STANDARD_ERROR: Measurement(standard_error(logits, np.array(track.times))),
+            "logit": Measurement(round(combined, DECIMALS)),
+            "spread": Measurement(round(float(logits.std(ddof=1)), DECIMALS) if count > 1 else 0.0),
+            STANDARD_ERROR: Measurement(round(standard_error(logits, np.array(track.times)), DECIMALS)),
             "frames above 0.5": Measurement(suspicious),
         }
         score = float(expit(combined))

@@ -3,7 +3,8 @@
 One manipulated person makes the file fake. For `fake`, scores are first corrected for the number of
 faces (`calibration.family_wise`), so that a group is called fake as rarely as a single face. For `real`,
 every face must stay at or below the real threshold on its own, so that the stated share of fakes missed
-holds for each; a group is therefore called real less often, and inconclusive more often.
+holds for each; a group is therefore called real less often, and inconclusive more often. The probability
+of a file with several faces is that one of them, not known which, is fake.
 
 A label follows from score thresholds, which come from *tune* items at a stated false-alarm rate. The
 prior moves the probability and, where a probability above a half is not reached, withholds the label:
@@ -17,17 +18,19 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit, logit, ndtri
+from scipy.special import expit, logit, logsumexp, ndtri
 
 from unmask.evidence.base import Evidence
 from unmask.media.events import MediaKind
-from unmask.verdict.calibration import apply_platt, family_wise, shift_prior
+from unmask.verdict.calibration import family_wise, shift_prior
 from unmask.verdict.fusion import Fused, fuse, join
 from unmask.verdict.settings import Level, LevelName, VerdictSettings
 
 Label = Literal["fake", "real", "inconclusive"]
 NO_FACE = "No face was found."
 INTERVAL = (2.5, 97.5)
+STEP = 1e-4
+"""The last place of a probability in a report: an inconclusive one stays so far from the thresholds."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Probabilities at this file's number of faces and prior, and the rates they were set by."""
+    """Probabilities at the assumed prior, and the rates they were set by."""
 
     fake: float
     real: float
@@ -96,8 +99,8 @@ def decide(
     judged = {person: score for person, score in joined.items() if score is not None}
     faces = max(1, len(judged))
     parts = settings.level(part_name)
-    part = Scale(parts, parts, faces=faces, prior=assumed, whole=False)
-    whole = Scale(settings.level(file_name), parts, faces=faces, prior=assumed, whole=True)
+    part = Scale(parts, parts, faces=faces, prior=assumed)
+    whole = Scale(settings.level(file_name), parts, faces=faces, prior=assumed)
     refusals = _refusals(persons, joined, evidence)
     tracks = {t: part.judge(f, "this track") if f else Opinion("inconclusive") for t, f in fused.items()}
     opinions = {
@@ -124,12 +127,10 @@ class Scale:
         parts: the level whose real items say how the score of a single face is spread.
         faces: how many faces were judged in the file.
         prior: the share of fakes to assume.
-        whole: whether the file is judged by its highest score, whose probability then allows for the
-            number of faces; a person's own probability does not depend on who else is there.
     """
 
-    def __init__(self, level: Level, parts: Level, *, faces: int, prior: float, whole: bool) -> None:
-        self._level, self._faces, self._prior, self._whole = level, faces, prior, whole
+    def __init__(self, level: Level, parts: Level, *, faces: int, prior: float) -> None:
+        self._level, self._faces, self._prior = level, faces, prior
         self._tail = parts.real_tail() if faces > 1 else None
         # The score at which the probability is one half.
         even = (float(logit(level.prior) - logit(prior)) - level.intercept) / level.slope
@@ -137,19 +138,40 @@ class Scale:
         self._real = min(level.real_threshold, even)
 
     def judge(self, fused: Fused, subject: str) -> Opinion:
-        """Return label, probability, interval and reasons of a fused score; `subject` names the face."""
-        return Opinion(
-            self._label(fused.score),
-            self._probability(self._scored(fused.score)),
-            self._interval(fused),
-            self._reasons(fused.score, subject),
-        )
+        """Return the opinion on one face; `subject` names it in the reasons.
+
+        The probability is the face's own; `fake` allows for the other faces of the file.
+        """
+        label = self._label(fused.score)
+        probability = self._probability([fused.score])
+        interval = self._interval([fused], probability)
+        return Opinion(label, probability, interval, self._reasons(label, fused.score, subject))
+
+    def judge_file(self, faces: Sequence[Fused], subject: str) -> Opinion:
+        """Return the opinion on a file of which one of these faces, not known which, may be fake.
+
+        The likelihood ratio of the file is then the mean of those of its faces. Where the label is
+        `inconclusive` although this mean lies beyond a threshold, the probability stops short of it.
+        """
+        highest = max(face.score for face in faces)
+        scores = [face.score for face in faces]
+        probability = self._probability(scores)
+        thresholds = self.thresholds()
+        label = self._label(highest)
+        if label == "fake" and probability < thresholds.fake:
+            label = "inconclusive"
+        if label == "inconclusive":
+            middle = (thresholds.fake + thresholds.real) / 2
+            low, high = min(thresholds.real + STEP, middle), max(thresholds.fake - STEP, middle)
+            probability = float(np.clip(probability, low, high))
+        interval = self._interval(faces, probability)
+        return Opinion(label, probability, interval, self._reasons(label, highest, subject))
 
     def thresholds(self) -> Thresholds:
-        """Return the thresholds as probabilities, as this scale gives them."""
+        """Return the thresholds as probabilities."""
         return Thresholds(
-            fake=self._probability(self._fake),
-            real=self._probability(self._scored(self._real)),
+            fake=self._probability([self._fake]),
+            real=self._probability([self._real]),
             false_alarm_rate=self._level.false_alarm_rate,
             miss_rate=self._missed_overall(),
         )
@@ -159,8 +181,7 @@ class Scale:
             return "fake"
         return "real" if score <= self._real else "inconclusive"
 
-    def _reasons(self, score: float, subject: str) -> tuple[str, ...]:
-        label = self._label(score)
+    def _reasons(self, label: Label, score: float, subject: str) -> tuple[str, ...]:
         if label == "fake":
             return (f"Traces of manipulation were found in {subject}.", *self._alarm_sentences())
         if label == "real":
@@ -181,18 +202,16 @@ class Scale:
             *self._alarm_sentences(),
         )
 
-    def _probability(self, score: float) -> float:
-        """Return the calibrated probability of a score.
+    def _probability(self, scores: Sequence[float]) -> float:
+        """Return the probability that one of the faces with these scores is fake.
 
         It stays as far from 0 and 1 as the number of tune items allows to know: 1 / (N + 2).
         """
-        return float(np.clip(self._shifted(apply_platt(self._level.platt, score)), *self._bounds()))
+        log_odds = self._level.slope * np.array(scores) + self._level.intercept
+        return float(np.clip(self._shifted(expit(_log_mean_exp(log_odds))), *self._bounds()))
 
     def _corrected(self, score: float) -> float:
         return score if self._tail is None else family_wise(self._tail, score, self._faces)
-
-    def _scored(self, score: float) -> float:
-        return self._corrected(score) if self._whole else score
 
     def _shifted(self, probability: np.ndarray) -> np.ndarray:
         return shift_prior(probability, old=self._level.prior, new=self._prior)
@@ -203,18 +222,20 @@ class Scale:
         low, high = self._shifted(np.array([edge, 1 - edge]))
         return float(low), float(high)
 
-    def _interval(self, fused: Fused) -> tuple[float, float] | None:
+    def _interval(self, faces: Sequence[Fused], middle: float) -> tuple[float, float] | None:
         """Return the 95 % range over bootstrap fits and over the frames that might have been drawn."""
         draws = np.array(self._level.draws)
         if draws.size == 0:
             return None
-        # Normal quantiles in a fixed shuffled order: as good as random draws, and the same every time.
-        spread = ndtri((np.arange(len(draws)) + 0.5) / len(draws))
-        spread = np.random.default_rng(0).permutation(spread)
-        scores = np.array([self._scored(fused.score + z * fused.standard_error) for z in spread])
-        values = self._shifted(expit(draws[:, 0] * scores + draws[:, 1]))
-        low, high = np.percentile(np.clip(values, *self._bounds()), INTERVAL)
-        middle = self._probability(self._scored(fused.score))
+        # Normal quantiles in fixed shuffled orders: as good as random draws, and the same every time.
+        quantiles = ndtri((np.arange(len(draws)) + 0.5) / len(draws))
+        generator = np.random.default_rng(0)
+        scores = np.stack(
+            [face.score + face.standard_error * generator.permutation(quantiles) for face in faces], axis=1
+        )
+        log_odds = _log_mean_exp(draws[:, :1] * scores + draws[:, 1:])
+        values = np.clip(self._shifted(expit(log_odds)), *self._bounds())
+        low, high = np.percentile(values, INTERVAL)
         return float(min(low, middle)), float(max(high, middle))
 
     def _missed_overall(self) -> float | None:
@@ -240,18 +261,23 @@ class Scale:
         return (f"A fake face gets this answer too, measured on {self._level.missed_on} items: {listed}.",)
 
 
+def _log_mean_exp(values: np.ndarray) -> np.ndarray:
+    """Return log(mean(exp(values))) over the last axis."""
+    return np.asarray(logsumexp(values, axis=-1) - np.log(values.shape[-1]))
+
+
 def _judge_file(whole: Scale, judged: Mapping[int, Fused], refusals: Mapping[int, str]) -> Opinion:
     """Judge the file by its most suspicious person."""
     if not judged:
         return Opinion("inconclusive", reasons=tuple(dict.fromkeys(refusals.values())) or (NO_FACE,))
     leading = max(judged, key=lambda person: judged[person].score)
     count = len(judged)
-    opinion = whole.judge(judged[leading], "the face")
+    scores = list(judged.values())
+    opinion = whole.judge_file(scores, "the face")
     if count > 1:
-        subject = f"person {leading}, the most suspicious of {count}"
-        if opinion.label == "real":
-            subject = f"any of the {count} faces"
-        opinion = whole.judge(judged[leading], subject)
+        real = opinion.label == "real"
+        subject = f"any of the {count} faces" if real else f"person {leading}, the most suspicious of {count}"
+        opinion = whole.judge_file(scores, subject)
     reasons = list(opinion.reasons)
     if count > 1:
         reasons.append(f"The probability allows for {count} faces having had a chance of a false alarm.")
