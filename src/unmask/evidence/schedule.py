@@ -38,7 +38,7 @@ class Ticks:
 
 
 class Spread:
-    """Spreads `count` samples evenly over a stretch of known length, in the middles of equal parts.
+    """Spreads `count` samples evenly over a stretch of known length, at the beginnings of equal parts.
 
     Where the length is unknown, or the file goes on longer than it said, the distance of samples doubles
     each time that another `count` of them were taken: a file without end costs the logarithm of its length.
@@ -53,7 +53,7 @@ class Spread:
     def __init__(self, count: int, *, start: float = 0.0, length: float | None = None) -> None:
         self._count = count
         self._interval = length / count if length else UNKNOWN_INTERVAL
-        self._next = start + self._interval / 2
+        self._next = start
         self._taken = 0
         self._looks: dict[int, tuple[int, float]] = {}
 

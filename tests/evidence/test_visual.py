@@ -1,0 +1,212 @@
+"""The visual analyser, with a network whose logit is a tenth of the crop's mean brightness above 128."""
+
+from __future__ import annotations
+
+import gc
+import math
+import sys
+import weakref
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tiny_networks
+from unmask.evidence import visual
+from unmask.evidence.registry import Options
+from unmask.evidence.visual import BATCH, Visual, heat_in_frame, load_network, standard_error
+from unmask.faces.face import Detection, Face, Quality
+from unmask.media.events import Frame, Media
+from unmask.runtime.card import WeightError
+
+POINTS = np.array([[80.0, 90], [120, 90], [100, 110], [85, 130], [115, 130]])
+"""Eyes 40 px apart: the crop is 86 px wide, round about (100, 110)."""
+
+
+def media(kind="video"):
+    return Media(Path("x"), "0" * 64, kind, "x", (200, 200), 10.0, Fraction(30))
+
+
+def face(track=0, time=0.0, *, size=100.0, exposure=120.0):
+    quality = Quality(size=size, sharpness=100, frontality=1, exposure=exposure, occlusion=0)
+    return Face(track, 0, time, Detection(np.array([60.0, 60, 80, 100]), POINTS, 0.9), quality)
+
+
+def frame(brightness, time=0.0, index=0):
+    pixels = np.empty((200, 200, 3), np.uint8)
+    pixels[:] = brightness
+    return Frame(index, time, pixels, np.eye(2, 3))
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return tiny_networks.brightness_network(tmp_path)
+
+
+def start(tiny, kind="video", **options):
+    analyser = Visual(Options(models={"visual": tiny}, **options))
+    analyser.begin(media(kind))
+    return analyser
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+def test_a_track_gets_the_mean_logit_of_its_frames(tiny):
+    analyser = start(tiny)
+    for k, brightness in enumerate([118, 128, 138, 148]):  # logits -1, 0, 1, 2
+        analyser.observe(frame(brightness, k), [face(7, time=float(k))])
+    (found,) = analyser.conclude()
+    assert (found.analyser, found.track, found.status) == ("visual", 7, "ok")
+    assert found.score == pytest.approx(sigmoid(0.5), abs=1e-5)
+    assert [t for t, _ in found.timeline] == [0, 1, 2, 3]
+    assert [s for _, s in found.timeline] == pytest.approx([sigmoid(x) for x in (-1, 0, 1, 2)], abs=1e-5)
+    measured = {name: m.value for name, m in found.measurements.items()}
+    assert measured["frames"] == 4
+    assert measured["logit"] == pytest.approx(0.5)
+    assert measured["spread"] == pytest.approx(math.sqrt(5 / 3), abs=1e-4)
+    assert measured["standard error"] == pytest.approx(math.sqrt(5 / 12), abs=1e-4)
+    assert found.embedding == pytest.approx([133, 133, 133])
+
+
+def test_many_faces_in_many_frames_keep_their_own_scores(tiny):
+    analyser = start(tiny)
+    count = 2 * BATCH + 3
+    for k in range(count):
+        pixels = frame(108, k)
+        analyser.observe(pixels, [face(1, float(k))])
+        analyser.observe(frame(148, k), [face(2, float(k)), face(5, float(k))])
+    found = {e.track: e for e in analyser.conclude()}
+    assert set(found) == {1, 2, 5}
+    assert found[1].score == pytest.approx(sigmoid(-2), abs=1e-5)
+    assert found[2].score == found[5].score == pytest.approx(sigmoid(2), abs=1e-5)
+    assert all(e.measurements["frames"].value == count for e in found.values())
+
+
+def test_begin_forgets_the_file_before(tiny):
+    analyser = start(tiny)
+    for k in range(5):
+        analyser.observe(frame(148, k), [face(0, float(k))])
+    analyser.begin(media())
+    assert analyser.conclude() == []
+
+
+@pytest.mark.parametrize(("quality", "reason"), [({"size": 20}, "too small"), ({"exposure": 3}, "too dark")])
+def test_what_cannot_be_judged_is_inconclusive_with_the_reason(tiny, quality, reason):
+    analyser = start(tiny)
+    for k in range(9):
+        analyser.observe(frame(148, k), [face(0, float(k), **quality)])
+    (found,) = analyser.conclude()
+    assert found.status == "inconclusive"
+    assert found.score is None
+    assert reason in found.reason
+    assert found.timeline == ()
+
+
+def test_frames_that_cannot_be_judged_are_left_out(tiny):
+    analyser = start(tiny)
+    for k in range(8):
+        small = k % 2 == 1
+        analyser.observe(frame(255 if small else 138, k), [face(0, float(k), size=20 if small else 90)])
+    (found,) = analyser.conclude()
+    assert found.score == pytest.approx(sigmoid(1), abs=1e-5)
+    assert found.measurements["frames refused"].value == 4
+
+
+def test_two_frames_of_a_clip_are_too_few(tiny):
+    analyser = start(tiny)
+    for k in range(2):
+        analyser.observe(frame(148, k), [face(0, float(k))])
+    (found,) = analyser.conclude()
+    assert found.status == "inconclusive"
+    assert "too briefly" in found.reason
+
+
+def test_a_picture_is_one_frame(tiny):
+    analyser = start(tiny, "picture")
+    analyser.observe(frame(148, None), [face(0, None)])
+    (found,) = analyser.conclude()
+    assert found.score == pytest.approx(sigmoid(2), abs=1e-5)
+    assert found.timeline == ()
+    assert found.measurements["standard error"].value == 0
+
+
+def test_frames_within_a_second_count_as_one_look():
+    # deviation sqrt(2); two looks (0.0 and 1.0), so sqrt(2) / sqrt(2)
+    logits = np.array([0.0, 2.0, 0.0, 2.0, 0.0, 2.0, 1.0])
+    spread = float(np.sqrt(6 / 6))
+    assert standard_error(logits, np.array([0, 0.1, 0.2, 0.3, 1.0, 1.1, 1.2])) == pytest.approx(
+        spread / math.sqrt(2)
+    )
+    assert standard_error(logits[:1], np.zeros(1)) == 0
+
+
+def test_no_frame_is_kept(tiny):
+    analyser = start(tiny)
+    alive = []
+    for k in range(5 * BATCH + 1):
+        seen = frame(130, k)
+        alive.append(weakref.ref(seen.pixels))
+        analyser.observe(seen, [face(0, float(k))])
+        del seen
+    gc.collect()
+    assert sum(ref() is not None for ref in alive) == 0
+
+
+def test_a_heat_map_shows_where_the_score_comes_from(tiny):
+    heats = []
+    analyser = start(tiny, on_heat=heats.append)
+    seen = frame(100)
+    seen.pixels[:, 100:] = 180  # the right half of the face is bright: 0.1 * (180 - 128) against -2.8
+    analyser.observe(seen, [face(3)])
+    (heat,) = heats  # at once, though the batch is not full
+    assert heat.analyser == "visual"
+    assert heat.face.track == 3
+    size = tiny_networks.SIZE
+    assert heat.values.shape == (size, size)
+    assert heat.values[:, 2] == pytest.approx(-2.8, abs=0.2)
+    assert heat.values[:, -2] == pytest.approx(5.2, abs=0.2)
+    assert heat.score == pytest.approx(sigmoid(float(heat.values.mean())), abs=0.05)
+    laid = heat_in_frame(heat)
+    assert laid.shape == (200, 200)
+    assert laid[110, 70] == pytest.approx(-2.8, abs=0.3)
+    assert laid[110, 130] == pytest.approx(5.2, abs=0.3)
+    # outside the crop, 86 px wide, there is nothing
+    assert (laid[:, :50] == 0).all()
+    assert (laid[:50] == 0).all()
+
+
+def test_mirroring_averages_both_pictures(tiny, monkeypatch):
+    monkeypatch.setattr(visual, "MIRROR", True)
+    heats = []
+    analyser = start(tiny, "picture", on_heat=heats.append)
+    seen = frame(100)
+    seen.pixels[:, 100:] = 180
+    analyser.observe(seen, [face()])
+    # this network's map of a mirrored picture is the mirrored map: turned back, nothing has changed
+    assert heats[0].values[:, 2] == pytest.approx(-2.8, abs=0.2)
+    assert heats[0].values[:, -2] == pytest.approx(5.2, abs=0.2)
+
+
+def test_a_missing_network_says_what_to_do(tmp_path):
+    with pytest.raises(WeightError, match=r"none\.onnx: weight file missing"):
+        load_network(tmp_path / "none.onnx")
+
+
+def test_a_network_made_for_another_crop_is_refused(tmp_path):
+    path = tiny_networks.brightness_network(tmp_path, crop={"size": tiny_networks.SIZE, "margin": 3.0})
+    with pytest.raises(WeightError, match="margin 3"):
+        load_network(path)
+
+
+def test_a_checkpoint_without_the_training_extra_names_it(tmp_path, monkeypatch):
+    for name in [n for n in sys.modules if n.startswith("unmask.training")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    path = tmp_path / "best.pt"
+    path.write_bytes(b"x")
+    with pytest.raises(WeightError, match=r"unmask\[train\]") as error:
+        load_network(path)
+    assert "\n" not in str(error.value)
