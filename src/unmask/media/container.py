@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Disposition
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from unmask.media.events import MediaError
@@ -89,9 +89,13 @@ def _looks_like_text(head: bytes) -> bool:
 
 def picture_stream(container: InputContainer) -> VideoStream | None:
     """Choose the moving pictures: the stream marked as default, else the largest; never a cover."""
-    still = Disposition.attached_pic | Disposition.timed_thumbnails
-    streams = [s for s in container.streams.video if not s.disposition & still]
+    streams = [s for s in container.streams.video if _decodable(s) and not is_cover(s)]
     return max(streams, key=_rank, default=None)
+
+
+def is_cover(stream: Stream) -> bool:
+    """Whether the stream holds a cover picture or thumbnails rather than moving pictures."""
+    return bool(stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails))
 
 
 def _rank(stream: VideoStream) -> tuple[bool, int]:
@@ -100,16 +104,13 @@ def _rank(stream: VideoStream) -> tuple[bool, int]:
 
 def sound_stream(container: InputContainer) -> AudioStream | None:
     """Choose the sound: the stream marked as default, else the first."""
-    streams = container.streams.audio
+    streams = [s for s in container.streams.audio if _decodable(s)]
     return next((s for s in streams if s.disposition & Disposition.default), streams[0] if streams else None)
 
 
-def decodable(stream: VideoStream | AudioStream) -> bool:
-    """Whether FFmpeg has a decoder for the stream."""
-    try:
-        return stream.codec_context is not None and bool(stream.codec_context.name)
-    except (av.error.FFmpegError, AttributeError, ValueError):
-        return False
+def _decodable(stream: VideoStream | AudioStream) -> bool:
+    # PyAV gives a stream whose codec FFmpeg does not know no codec context
+    return getattr(stream, "codec_context", None) is not None
 
 
 def seconds(value: int | None, base: Fraction | None) -> float | None:

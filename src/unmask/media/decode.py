@@ -92,7 +92,7 @@ class Decoder:
         yield from self._finish()
 
     def _packets(self) -> Iterator[Packet]:
-        streams = [self._stream, *self._container.streams.audio]
+        streams = [self._stream, *(s for s in self._container.streams.audio if s.codec_context is not None)]
         try:
             for packet in self._container.demux(*streams):
                 end = seconds((packet.pts or packet.dts or 0) + (packet.duration or 0), packet.time_base)
@@ -266,7 +266,7 @@ class _Deinterlacer:
         return self._pull()
 
     def _pull(self) -> list[VideoFrame]:
-        frames = []
+        frames: list[VideoFrame] = []
         while True:
             try:
                 frame = self._graph.vpull()

@@ -21,7 +21,8 @@ _REMEDIES = {
     errno.ENAMETOOLONG: "the file name is too long; choose a shorter one",
     errno.EIO: "the disk reported an input/output error; choose another folder",
 }
-_WRITING = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+#: Errors that only writing can cause.
+DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
 
 
 class OutputError(Exception):
@@ -50,7 +51,7 @@ def atomic_path(path: Path | str) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in _WRITING or str(error.filename) in {str(temporary), str(path)}:
+        if error.errno in DISK_ERRORS or str(error.filename) in {str(temporary), str(path)}:
             raise output_error(path, error) from error
         raise
     finally:

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 from unmask.media.colour import Converter, is_high_dynamic_range
 from unmask.media.container import (
     check_file,
-    decodable,
+    is_cover,
     open_container,
     picture_stream,
     seconds,
@@ -94,7 +94,7 @@ def _read_container(
 ) -> Iterator[Event]:
     stream = picture_stream(container)
     warnings: tuple[str, ...] = ()
-    if stream is not None and decodable(stream):
+    if stream is not None:
         if stream.width * stream.height > MAX_PIXELS:
             raise MediaError(f"{path}: {stream.width}x{stream.height} pixels a frame; reduce the video first")
         decoder = Decoder(container, stream, threads=threads)
@@ -104,11 +104,11 @@ def _read_container(
             yield from video.events(window, audio=audio, threads=threads)
             return
         warnings = ("the pictures of this file could not be decoded: only its sound was examined",)
-    elif stream is not None:
+    elif any(other.type == "video" and not is_cover(other) for other in container.streams):
         warnings = ("the pictures are in a codec that is not known: only the sound was examined",)
     if sound_stream(container) is not None and hears_something(path):
         yield from _sound_only(path, container, window, warnings, audio=audio)
-    elif stream is not None or sound_stream(container) is not None:
+    elif any(other.type in ("video", "audio") for other in container.streams):
         raise MediaError(
             f"{path}: nothing in it could be decoded (damaged, or in an unknown codec); "
             "get the file again, or convert it to H.264 in MP4"

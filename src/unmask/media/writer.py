@@ -20,10 +20,12 @@ from av.video.stream import VideoStream
 
 from unmask.media.container import open_container, picture_stream, sound_stream
 from unmask.media.events import MediaError
-from unmask.media.output import OutputError, atomic_path, output_error
+from unmask.media.output import DISK_ERRORS, OutputError, atomic_path, output_error
 
 #: Sound codecs that are copied as they are; others are encoded again as AAC.
 COPIED = {"aac", "mp3", "mp3float", "ac3", "eac3", "alac"}
+_AAC_RATES = {8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000}
+_AAC_LAYOUTS = {1: "mono", 2: "stereo", 6: "5.1"}
 _FINEST = 90_000
 _BT709 = 1
 
@@ -59,7 +61,7 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         try:
             temporary = self._stack.enter_context(atomic_path(self._path))
-            self._container: OutputContainer = self._stack.enter_context(_opened(temporary))
+            self._container: OutputContainer = self._stack.enter_context(_opened(temporary, self._base))
             self._stream = self._add_stream()
             self._sound = _Sound.opened(self._source, self._container, self._stack)
         except BaseException as error:
@@ -153,7 +155,9 @@ class _OneLine:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, av.error.FFmpegError | OSError):
-            raise output_error(self._path, error) from error  # type: ignore[arg-type]
+            if isinstance(error, OSError) and error.errno in DISK_ERRORS:
+                raise output_error(self._path, error) from error
+            raise OutputError(f"{self._path}: could not be encoded ({str(error).splitlines()[0]})") from error
 
 
 class _Closing:
@@ -173,8 +177,10 @@ class _Closing:
                 raise
 
 
-def _opened(path: Path) -> _Closing:
-    return _Closing(av.open(f"file:{path}", "w", format="mp4", options={"movflags": "+faststart"}))
+def _opened(path: Path, base: Fraction) -> _Closing:
+    # edit lists count in movie ticks: milliseconds by default, too coarse to keep sound in place
+    options = {"movflags": "+faststart", "movie_timescale": str(base.denominator)}
+    return _Closing(av.open(f"file:{path}", "w", format="mp4", options=options))
 
 
 class _Sound:
@@ -191,8 +197,9 @@ class _Sound:
         if self._copies:
             self._stream = output.add_stream_from_template(stream)
         else:
-            self._stream = output.add_stream("aac", rate=stream.rate)
-            self._stream.layout = stream.layout.name
+            rate = stream.rate if stream.rate in _AAC_RATES else 48_000
+            layout = _AAC_LAYOUTS.get(len(stream.layout.channels), "stereo")
+            self._stream = output.add_stream("aac", rate=rate, layout=layout)
         self._packets = self._read(source, stream)
         self._held: Packet | AudioFrame | None = None
 
@@ -211,7 +218,7 @@ class _Sound:
         return cls(source, stream, output, begin) if stream is not None else None
 
     def _read(self, source: InputContainer, stream: AudioStream) -> Iterator[Packet | AudioFrame]:
-        resampler = AudioResampler(format="fltp", layout=stream.layout, rate=stream.rate)
+        resampler = AudioResampler(format="fltp", layout=self._stream.layout, rate=self._stream.rate)
         try:
             for packet in source.demux(stream):
                 if self._copies:
