@@ -201,7 +201,8 @@ class _Pass:
 
     def _take_frame(self, frame: Frame) -> None:
         if not self._ticks.due(frame.time):
-            self._show_every(self._between.wait(frame))
+            if self._every:
+                self._show_every(self._between.wait(frame))
             return
         with self._clock("faces"):
             faces = self._tracker.update(frame, landmarks=self._landmarks)
