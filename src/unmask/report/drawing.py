@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from unmask.faces.align import crop_matrix
 from unmask.report.html import by_track
-from unmask.report.schema import Label, Report
+from unmask.report.schema import SCOPE, Label, Report
 from unmask.report.words import HEADLINES, KINDS, clock, percent
 
 Colour = tuple[int, int, int]
@@ -30,6 +30,7 @@ FULL_GLOW = 6.0
 UNJUDGED: Colour = (150, 150, 150)
 _DARK: Colour = (17, 19, 22)
 _LIGHT: Colour = (240, 240, 240)
+_SOFT: Colour = (200, 204, 210)
 _BAND_OPACITY = 0.72
 _HEAT_OPACITY = 0.65
 _HEAT_LOW = np.array((255, 214, 64), np.float32)
@@ -130,29 +131,39 @@ def _feather(size: int) -> np.ndarray:
 
 def header_height(pixels: np.ndarray) -> int:
     """Return how many pixels at the top the header takes."""
-    return unit(pixels) * 2
+    lines, size = _scope_lines(pixels.shape[1], unit(pixels))
+    return unit(pixels) * 2 + round(len(lines) * size * 1.4)
+
+
+@functools.lru_cache(maxsize=16)
+def _scope_lines(width: int, size: int) -> tuple[tuple[str, ...], int]:
+    """Return the scope in one line or two, and the text height at which they fit the width (8 at least)."""
+    sentences = tuple(f"{part.rstrip('.')}." for part in SCOPE.split(". "))
+    small = max(8, round(size * 0.62))
+    for lines in ((SCOPE,), sentences):
+        if max(text_mask(line, small).shape[1] for line in lines) + size <= width:
+            return lines, small
+    return sentences, 8
 
 
 def draw_header(pixels: np.ndarray, report: Report) -> None:
-    """Write the verdict, its probability, and what it means across the top."""
-    size, verdict = unit(pixels), report.verdict
-    height, width = header_height(pixels), pixels.shape[1]
-    band(pixels, 0, 0, width, height)
+    """Write the verdict, its probability, and what is judged at all, across the top."""
+    size, verdict, width = unit(pixels), report.verdict, pixels.shape[1]
+    band(pixels, 0, 0, width, header_height(pixels))
     mask = text_mask(verdict.label.upper(), size)
-    y = (height - mask.shape[0]) // 2
-    _blend(pixels, 0, 0, np.ones((height, mask.shape[1] + 2 * size), np.float32), COLOURS[verdict.label])
+    y = size - mask.shape[0] // 2
+    field = np.ones((2 * size, mask.shape[1] + 2 * size), np.float32)
+    _blend(pixels, 0, 0, field, COLOURS[verdict.label])
     _blend(pixels, size, y, mask, (255, 255, 255))
     x = mask.shape[1] + 3 * size
     kind = f" ({KINDS[verdict.kind]})" if verdict.kind else ""
     probability = "" if verdict.probability is None else f"{percent(verdict.probability)}   "
-    for text in (
-        f"{probability}{HEADLINES[verdict.label]}{kind}",
-        f"{probability}{HEADLINES[verdict.label]}",
-    ):
-        if x + text_mask(text, size).shape[1] <= width:
-            draw_text(pixels, text, x, y, size)
-            return
-    draw_text(pixels, probability, x, y, size)
+    meanings = (f"{HEADLINES[verdict.label]}{kind}", HEADLINES[verdict.label], "")
+    fitting = (text for text in meanings if x + text_mask(probability + text, size).shape[1] <= width)
+    draw_text(pixels, probability + next(fitting, ""), x, y, size)
+    lines, small = _scope_lines(width, size)
+    for number, line in enumerate(lines):
+        draw_text(pixels, line, size // 2, 2 * size + round(small * (0.1 + 1.35 * number)), small, _SOFT)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def to_html(report: Report, pictures: Mapping[int, bytes] | None = None) -> str:
         kinds=words.KINDS,
         seen=[words.seen(report, index) for index in range(len(report.faces))],
         charts=_charts(report),
-        evidence=_evidence_rows(report),
+        evidence=words.evidence_rows(report),
         pictures={
             person.person: base64.b64encode((pictures or {}).get(person.person, b"")).decode()
             for person in report.faces
@@ -53,15 +53,6 @@ def to_html(report: Report, pictures: Mapping[int, bytes] | None = None) -> str:
 
 def _at(value: float) -> str:
     return f"{value * _WIDTH:.1f}"
-
-
-def _evidence_rows(report: Report) -> list[tuple[str, str, Evidence]]:
-    rows = [("file", name, entry) for name, entry in report.evidence.items()]
-    for person in report.faces:
-        rows += [(f"person {person.person}", name, entry) for name, entry in person.evidence.items()]
-    if len(report.faces) == 1:  # a single person's evidence is the file's: once is enough
-        rows = [row for row in rows if row[0] != "file" or row[2] != report.faces[0].evidence.get(row[1])]
-    return rows
 
 
 def _charts(report: Report) -> list[dict[str, _Chart]]:

@@ -17,11 +17,13 @@ from unmask.report.words import (
     KINDS,
     caveat_lines,
     clock,
+    evidence_rows,
     media_line,
     percent,
     printable,
     probability_line,
     seen,
+    settings_line,
 )
 
 STYLES: dict[Label, str] = {"fake": "red", "real": "green", "inconclusive": "yellow"}
@@ -74,7 +76,7 @@ def _sections(report: Report, width: int, glyphs: _Glyphs, *, verbose: bool) -> 
     parts += _timelines(report, width, glyphs)
     if verbose:
         parts.append(_evidence(report))
-        parts.append(_list("Settings", [f"{k}: {v}" for k, v in report.tool.settings.items()], glyphs))
+        parts.append(_list("Settings", [settings_line(report)], glyphs))
     if report.warnings:
         parts.append(_list("Warnings", report.warnings, glyphs, style="yellow"))
     parts.append(_foot(report))
@@ -164,13 +166,7 @@ def _evidence(report: Report) -> RenderableType:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for heading in ("  of", "analyser", "status", "score", "weight", "summary"):
         table.add_column(heading)
-    named = [("file", name, entry) for name, entry in report.evidence.items()]
-    named += [
-        (f"person {person.person}", name, entry)
-        for person in report.faces
-        for name, entry in person.evidence.items()
-    ]
-    for owner, name, entry in named:
+    for owner, name, entry in evidence_rows(report):
         score = "" if entry.score is None else f"{entry.score:.3f}"
         measured = "".join(
             f"\n{key} {m.value:.4g} {m.unit}".rstrip() for key, m in entry.measurements.items()

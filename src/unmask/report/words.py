@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from unmask.report.schema import Label, MediaFacts, Report, Verdict
+from unmask.report.schema import Evidence, Label, MediaFacts, Report, Verdict
 
 HEADLINES: dict[Label, str] = {
     "fake": "Manipulation found",
@@ -102,3 +102,23 @@ def seen(report: Report, person_index: int) -> str:
         if track.start is not None and track.end is not None
     ]
     return ", ".join(spans[:2]) + (f" and {len(spans) - 2} more" if len(spans) > 2 else "")
+
+
+def evidence_rows(report: Report) -> list[tuple[str, str, Evidence]]:
+    """List all evidence as (of whom, analyser, evidence); what is a single person's and the file's, once."""
+    rows = [
+        (f"person {person.person}", name, entry)
+        for person in report.faces
+        for name, entry in person.evidence.items()
+    ]
+    told = [(name, entry) for _, name, entry in rows]
+    return [("file", *item) for item in report.evidence.items() if item not in told] + rows
+
+
+def settings_line(report: Report) -> str:
+    """Name the settings that differ from "not set", such as "frames 32, end 6.0"."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in report.tool.settings.items()
+        if value is not None
+    )
