@@ -138,7 +138,7 @@ scored = st.integers(2, 60).flatmap(
 
 class TestAgainstScikitLearn:
     @given(scored)
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=80, deadline=None)
     def test_weighted_figures_with_ties(self, drawn):
         fake, probability, weight = drawn
         if weight[fake].sum() == 0 or weight[~fake].sum() == 0:
@@ -168,7 +168,7 @@ class TestAgainstScikitLearn:
                 assert found[name][row] == pytest.approx(value, abs=1e-9), name
 
     @given(scored)
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=40, deadline=None)
     def test_rates_come_from_its_roc_curve(self, drawn):
         fake, probability, _ = drawn
         if fake.all() or not fake.any():

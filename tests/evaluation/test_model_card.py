@@ -10,7 +10,7 @@ from evaluation_making import SHA, score
 
 from unmask.evaluation import results
 from unmask.evaluation.model_card import main, write_model_card
-from unmask.runtime.card import Card, Crop, write_card
+from unmask.runtime.card import Card, Crop, load_card, write_card
 
 
 def make_card(**more) -> Card:
@@ -82,6 +82,19 @@ def test_a_file_that_is_no_evaluation(tmp_path, content):
     path.write_text(content)
     with pytest.raises(ValueError, match=r"a\.json"):
         write_model_card([path], make_card(), tmp_path / "card.md")
+
+
+def test_the_weight_card_takes_the_figures(tmp_path):
+    write_card(make_card(), tmp_path)
+    path = make_run(tmp_path / "a.json", variant="H.264 crf 32")
+    arguments = ["--card", str(tmp_path / "visual.onnx"), "--output", str(tmp_path / "x.md"), str(path)]
+    assert main([*arguments, "--update-card"]) == 0
+    auc, alarms = load_card(tmp_path / "visual.onnx").metrics
+    assert (auc.metric, auc.manipulation, auc.value, auc.n) == ("auc", "swap", 1.0, 20)
+    assert (alarms.metric, alarms.value, alarms.n) == ("false_alarms", 0.1, 10)
+    assert alarms.data_set == "faces val, photos"
+    assert auc.command is not None
+    assert auc.command.startswith("unmask evaluate")
 
 
 def test_command_line_errors_are_one_line(tmp_path, capsys):

@@ -9,6 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+WIDTH = 140
+"""Columns of the tables where the output is no terminal."""
+
 
 def command(
     test_data: Annotated[
@@ -129,13 +132,14 @@ class _Bar:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        console = Console(stderr=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=quiet,
+            console=console,
+            disable=quiet or not console.is_terminal,
             transient=True,
         )
         self._tasks: dict[str, Any] = {}
@@ -156,11 +160,12 @@ class _Bar:
 def _show(run: dict[str, Any]) -> None:
     """Print the figures as tables."""
     from rich.console import Console
-    from rich.table import Table
 
     from unmask.evaluation.page import FIGURE_NAMES, share, value
 
-    console = Console()
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
     for result in run["results"]:
         title = f"{result['data_set']} {result['split']}".strip()
         found = result["faces_found"]
@@ -168,7 +173,7 @@ def _show(run: dict[str, Any]) -> None:
             f"\n[bold]{title}[/]  {result['real']} real, {result['fake']} fake, {result['groups']} groups; "
             f"no face found in {found['none']}, no answer for {found['without_answer']}"
         )
-        figures = Table("fakes", "n", "AUC", "accuracy at 0.5", "equal error", "called fake", "inconclusive")
+        figures = _table("fakes", "n", "AUC", "accuracy at 0.5", "equal error", "called fake", "inconclusive")
         for name, part in result["manipulations"].items():
             figures.add_row(name, *_row(part, value, share))
             if own := part.get("own_reals"):
@@ -179,7 +184,7 @@ def _show(run: dict[str, Any]) -> None:
             figures.add_row("all", str(result["fake"]), *_row(result, value, None)[1:])
         if result["manipulations"]:
             console.print(figures)
-        reals = Table("real source", "n", "called fake", "called real", "inconclusive", "failed")
+        reals = _table("real source", "n", "called fake", "called real", "inconclusive", "failed")
         for name, part in result["real_sources"].items():
             reals.add_row(
                 name,
@@ -197,6 +202,15 @@ def _show(run: dict[str, Any]) -> None:
             console.print("; ".join(more))
     if alone := run["real_only"]:
         console.print(f"\nreal only ({', '.join(alone['data_sets'])}): called fake {share(alone['fake'])}")
+
+
+def _table(*columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table(header_style="")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _row(part: dict[str, Any], value: Any, share: Any) -> list[str]:

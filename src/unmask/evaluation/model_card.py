@@ -16,7 +16,7 @@ from typing import Any
 
 from unmask.evaluation.page import DECISION_NAMES, share, value
 from unmask.evaluation.results import SCHEMA
-from unmask.runtime.card import Card, WeightError, load_card
+from unmask.runtime.card import Card, Metric, WeightError, load_card, write_card
 
 Run = dict[str, Any]
 
@@ -39,6 +39,44 @@ def write_model_card(json_files: Sequence[Path], card: Card, path: Path, *, note
     part = path.with_name(path.name + ".part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
+
+
+def measured_card(json_files: Sequence[Path], card: Card) -> Card:
+    """Return the card with every manipulation's AUC and every real source's false alarms as its metrics.
+
+    Raises:
+        ValueError: a file is no evaluation, or is one of another weight file.
+        OSError: a file cannot be read.
+    """
+    metrics = [metric for file in json_files for metric in _metrics(_read(file, card))]
+    measured = card.model_copy(update={"metrics": metrics})
+    measured._folder = card.path.parent
+    return measured
+
+
+def _metrics(run: Run) -> Iterator[Metric]:
+    for result in run["results"]:
+        about = {"command": run["command"], "media": run["variant"]}
+        title = f"{result['data_set']} {result['split']}".strip()
+        for name, part in result["manipulations"].items():
+            auc = part["figures"].get("auc")
+            if auc is not None and auc["value"] is not None:
+                yield Metric(
+                    data_set=title, manipulation=name, metric="auc", n=part["items"], **_stated(auc), **about
+                )
+        for name, shares in result["real_sources"].items():
+            yield Metric(
+                data_set=f"{title}, {name}" if name != result["data_set"] else title,
+                metric="false_alarms",
+                n=shares["n"],
+                **_stated(shares["fake"]),
+                **about,
+            )
+
+
+def _stated(figure: Run) -> Run:
+    low, high = figure["interval"]
+    return {"value": figure["value"], "interval": None if low is None else (low, high)}
 
 
 def _read(file: Path, card: Card) -> Run:
@@ -163,11 +201,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("results", nargs="+", type=Path, help="evaluation.json files, in order")
     parser.add_argument("--card", required=True, type=Path, help="the weight file or its .card.json")
     parser.add_argument("--output", type=Path, default=Path("MODEL_CARD.md"))
+    parser.add_argument("--update-card", action="store_true", help="write the figures into the card as well")
     parser.add_argument("--notes", type=Path, help="Markdown set before the figures")
     options = parser.parse_args(arguments)
     try:
         notes = options.notes.read_text(encoding="utf-8") if options.notes else ""
-        write_model_card(options.results, load_card(options.card), options.output, notes=notes)
+        card = load_card(options.card)
+        write_model_card(options.results, card, options.output, notes=notes)
+        if options.update_card:
+            write_card(measured_card(options.results, card), card.path.parent)
     except (ValueError, OSError, WeightError) as error:
         sys.stderr.write(f"model_card: {error}\n")
         return 2

@@ -16,6 +16,8 @@ from unmask.evaluation.scoring import Score
 from unmask.evaluation.variants import Variant, VariantError, Workbench
 
 THUMBNAIL = 144
+TEXT = 20
+"""Letters that fit under a thumbnail."""
 WORST = 18
 """Mistakes of each sort on the sheet."""
 FIGURE_NAMES = {
@@ -212,7 +214,7 @@ def _tile(bench: Workbench, score: Score) -> np.ndarray:
         tile[4 : 4 + size[1], 4 : 4 + size[0]] = small
     score_text = "none" if score.probability is None else f"{score.probability:.3f}"
     name = score.item.manipulation or score.item.source
-    for text, line in ((f"{score_text} {name}"[:22], 14), (score.item.name[:22], 28)):
+    for text, line in ((f"{score_text} {name}"[:TEXT], 14), (score.item.name[:TEXT], 28)):
         place = (4, THUMBNAIL + line)
         cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (40, 40, 40), 1, cv2.LINE_AA)
     return tile
