@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit, logit, logsumexp, ndtri
+from scipy.special import expit, logit, ndtri
 
 from unmask.evidence.base import Evidence
 from unmask.media.events import MediaKind
@@ -263,7 +263,8 @@ class Scale:
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:
     """Return log(mean(exp(values))) over the last axis."""
-    return np.asarray(logsumexp(values, axis=-1) - np.log(values.shape[-1]))
+    highest = values.max(axis=-1)
+    return np.asarray(highest + np.log(np.exp(values - highest[..., None]).mean(axis=-1)))
 
 
 def _judge_file(whole: Scale, judged: Mapping[int, Fused], refusals: Mapping[int, str]) -> Opinion:
