@@ -9,7 +9,7 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from unmask.cli.app import app
+from unmask.cli.commands import app
 
 COMMANDS = ("detect", "visualize", "info", "train", "evaluate", "export")
 
@@ -79,3 +79,18 @@ def test_info_as_json_has_the_cards_and_says_that_the_files_match_them():
     weights = {card["name"]: card for card in facts["weights"]}
     assert weights["face_landmarks"]["sha256"].startswith("09e01aa1")
     assert {card["state"] for card in facts["weights"]} == {"ok"}
+
+
+def test_ctrl_c_during_the_start_is_one_line_too():
+    code = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer':\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from unmask.cli.app import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "unmask: interrupted\n")

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from unmask.cli.app import app
+from unmask.cli.commands import app
 from unmask.cli.detect import seconds
 from unmask.cli.outputs import UsageError
 from unmask.report.schema import Report

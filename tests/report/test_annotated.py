@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 import unmask
 from tiny_networks import brightness_network
-from unmask.cli.app import app
+from unmask.cli.commands import app
 from unmask.media.output import OutputError
 from unmask.report.annotated import annotate
 from unmask.report.drawing import COLOURS, header_height, unit
