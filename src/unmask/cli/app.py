@@ -1,4 +1,4 @@
-"""The entry of the command line: it imports nothing heavy, so that Ctrl-C is one line from the first moment."""
+"""The entry of the command line: it imports nothing heavy, so that Ctrl-C is one line from the start."""
 
 from __future__ import annotations
 
