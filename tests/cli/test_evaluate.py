@@ -216,6 +216,14 @@ class TestWrongUse:
         assert result.exit_code == 2
         assert "absent" in result.output
 
+    def test_a_file_that_is_no_checkpoint(self, tree, tmp_path):
+        pytest.importorskip("torch")
+        (tmp_path / "net.safetensors").write_bytes(b"not a checkpoint")
+        result = run("-t", tree, "-c", tmp_path / "net.safetensors")
+        assert result.exit_code == 2
+        assert "not a readable safetensors checkpoint" in result.output
+        assert "Traceback" not in result.output
+
     def test_h264_on_pictures_alone(self, tree, bright_is_fake):
         result = run("-t", tree, "-c", bright_is_fake, "--h264", 40)
         assert result.exit_code == 2
