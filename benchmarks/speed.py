@@ -159,7 +159,7 @@ def show(results: dict[str, Any]) -> None:
 def main() -> None:
     """Measure, print a table, write a JSON file. Options unknown here are handed to `unmask detect`."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
