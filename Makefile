@@ -31,7 +31,7 @@ demo: $(VENV)/installed
 	@mkdir -p demo
 	@rm -f demo/analysis_report.json demo/annotated.*
 	$(BIN)/unmask detect "$(FILE)" --output demo/analysis_report.json
-	$(BIN)/unmask visualize "$(FILE)" --predictions demo/analysis_report.json --output $(ANNOTATED)
+	$(BIN)/unmask visualize "$(FILE)" --predictions demo/analysis_report.json --output $(ANNOTATED) --quiet
 	@echo
 	@echo "Written: demo/analysis_report.json and $(ANNOTATED)"
 ifeq ($(FILE),$(SAMPLES)/manipulated.mp4)
