@@ -31,6 +31,8 @@ from unmask.models.registry import architecture, create
 from unmask.training import checkpoint
 from unmask.training.config import Phase, TrainingConfig
 
+FEWEST_FAKES = 10
+"""Kinds of which *tune* holds fewer fakes have no figure of their own."""
 CHUNK = 200
 """Batches between two looks at the clock and the phase."""
 TUNE_PICTURES = 300
@@ -100,13 +102,18 @@ def predict(
 
 
 def auc_by_kind(items: Sequence[Item], logits: np.ndarray) -> dict[str, float]:
-    """Return the AUC of each kind of fake against the reals of its data set (all reals if none)."""
+    """Return the AUC of each kind of fake against the reals of its data set (all reals if none).
+
+    Kinds with fewer than `FEWEST_FAKES` fakes are left out.
+    """
     label = np.array([item.label == "fake" for item in items])
     data_set = np.array([item.data_set for item in items])
     kind = np.array([item.manipulation for item in items])
     result = {}
     for name in sorted(set(kind[label])):
         fakes = kind == name
+        if fakes.sum() < FEWEST_FAKES:
+            continue
         reals = ~label & np.isin(data_set, data_set[fakes])
         if not reals.any():
             reals = ~label
@@ -242,7 +249,7 @@ def train(
                     std=preprocessing.std,
                 )
             )
-            mean = float(np.mean(list(evaluated.values())))
+            mean = float(np.mean(list(evaluated.values()))) if evaluated else 0.0
             report(f"tune AUC {mean:.4f}  " + "  ".join(f"{k} {v:.3f}" for k, v in evaluated.items()))
             _log(folder / "log.csv", clock.step, float(np.mean(losses)), evaluated)
             if phase.size == config.size and mean > best:
