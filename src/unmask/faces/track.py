@@ -55,8 +55,11 @@ NEAR_SCALE = 2.4
 FINE_SIDE = 40
 """A face that measures less than this in the searched picture is located again, in an enlarged crop."""
 LOOK_SIDE = 24
-LOOK_WEIGHT = 1.0
+"""Side in pixels of the crop by which looks are compared."""
 LOOK_MEMORY = 0.8
+"""Weight of the earlier looks of a track against the new one."""
+SIZE_JUMP = 1.5
+"""Factor by which a face may change its size at once; it doubles with each second out of sight."""
 GATE = 1.2
 """Costs above this are no match. The cost is 0 for the same place, size and look; see `_cost`."""
 
@@ -257,24 +260,31 @@ class Tracker:
     def _faces(
         self, frame: Frame, seen: Sequence[tuple[_Track, np.ndarray | None]], landmarks: bool
     ) -> list[Face]:
-        meshes: dict[int, np.ndarray] = {}
-        if landmarks:
-            meshes = {track.number: carried for track, carried in seen if carried is not None}
-            wanted = [track for track, carried in seen if carried is None]
-            points, presence = self._landmarker.meshes(frame.pixels, [track.detection for track in wanted])
-            meshes |= {t.number: m for t, m, p in zip(wanted, points, presence, strict=True) if p >= PRESENCE}
-        return [self._face(frame, track, meshes.get(track.number)) for track, _ in seen]
+        """Describe the tracks seen; the mesh runs where asked for, and where the frame's edge may cut."""
+        meshes = {track.number: carried for track, carried in seen if carried is not None}
+        wanted = [
+            track
+            for track, carried in seen
+            if carried is None and (landmarks or quality.meets_edge(frame.pixels, track.detection))
+        ]
+        points, presence = self._landmarker.meshes(frame.pixels, [track.detection for track in wanted])
+        meshes |= {t.number: m for t, m, p in zip(wanted, points, presence, strict=True) if p >= PRESENCE}
+        return [self._face(frame, track, meshes.get(track.number), landmarks) for track, _ in seen]
 
-    def _face(self, frame: Frame, track: _Track, mesh: np.ndarray | None) -> Face:
+    def _face(self, frame: Frame, track: _Track, mesh: np.ndarray | None, landmarks: bool) -> Face:
+        extent = None
+        if mesh is not None and quality.meets_edge(frame.pixels, track.detection):
+            extent = detection_of_landmarks(mesh).box
+        given = mesh if landmarks else None
         return Face(
             track=track.number,
             frame_index=frame.index,
             time=frame.time,
             detection=track.detection,
-            quality=quality.measure(frame.pixels, track.detection),
-            landmarks=mesh,
-            blendshapes=None if mesh is None else self._landmarker.blendshapes(mesh),
-            pose=None if mesh is None else head_pose(mesh),
+            quality=quality.measure(frame.pixels, track.detection, extent=extent),
+            landmarks=given,
+            blendshapes=None if given is None else self._landmarker.blendshapes(given),
+            pose=None if given is None else head_pose(given),
         )
 
 
@@ -336,12 +346,15 @@ def _cost(track: _Track, detection: Detection, look: np.ndarray, time: float) ->
     """Return how unlike a detection is to a track: distance from the expected place, size, and look.
 
     The distance is in longer sides of the box and counts less the longer the face was out of sight, the
-    size is the logarithm of the ratio, the look half the squared difference of patterns and of colours.
+    size is the logarithm of the ratio (infinite beyond `SIZE_JUMP`), the look half the squared difference
+    of patterns and of colours.
     """
     size = float(track.detection.box[2:].max())
     place = _centre(track.detection.box) + track.ahead(time)
     reach = 1.0 + 2.0 * max(0.0, time - track.time)
     distance = float(np.linalg.norm(_centre(detection.box) - place)) / (max(size, 1.0) * reach)
     ratio = abs(float(np.log(max(float(detection.box[2:].max()), 1.0) / max(size, 1.0))))
+    if ratio > np.log(SIZE_JUMP) + np.log(2.0) * max(0.0, time - track.time):
+        return float("inf")
     difference = float(((track.look - look) ** 2).sum()) / 2
-    return distance + ratio / 2 + LOOK_WEIGHT * min(difference, 1.0) / 2
+    return distance + ratio / 2 + min(difference, 1.0) / 2
