@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,16 @@ def sizes(folder: Path) -> Counter[str]:
     return found
 
 
+def copy_of_source(folder: Path) -> Path:
+    """Copy what the build reads: it leaves its traces there, and finds nothing stale."""
+    folder.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copy(REPOSITORY / name, folder)
+    leave_out = shutil.ignore_patterns("__pycache__", "*.egg-info")
+    shutil.copytree(REPOSITORY / "src", folder / "src", ignore=leave_out)
+    return folder
+
+
 def main() -> None:
     """Install, add up, report."""
     parser = argparse.ArgumentParser(
@@ -48,7 +59,8 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
         empty = sizes(environment)
         python = str(environment / "bin/python")
-        subprocess.run([python, "-m", "pip", "install", "-qq", "--compile", str(REPOSITORY)], check=True)
+        source = copy_of_source(Path(name) / "source")
+        subprocess.run([python, "-m", "pip", "install", "-qq", "--compile", str(source)], check=True)
         added = sizes(environment)
         added.subtract(empty)
         listing = subprocess.run(
