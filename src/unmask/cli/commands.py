@@ -18,7 +18,16 @@ _COMMANDS = {
     "calibrate": ("Fit probabilities and thresholds of an exported network.", _LABORATORY),
     "export": ("Turn a checkpoint into an ONNX file with its card.", _LABORATORY),
 }
-_TRAIN_EXTRA = {"torch", "lightning", "torchmetrics", "sklearn", "onnx", "onnxscript", "safetensors"}
+_TRAIN_EXTRA = {
+    "torch",
+    "lightning",
+    "torchmetrics",
+    "sklearn",
+    "onnx",
+    "onnxscript",
+    "safetensors",
+    "matplotlib",
+}
 
 
 class _LazyGroup(TyperGroup):

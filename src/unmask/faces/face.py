@@ -22,7 +22,10 @@ class Detection:
 
 @dataclass(frozen=True)
 class HeadPose:
-    """Head rotation in degrees: yaw > 0 turns to the person's left, pitch > 0 looks up, roll > 0 tilts clockwise."""
+    """Head rotation in degrees.
+
+    yaw > 0 turns to the person's left, pitch > 0 looks up, roll > 0 tilts clockwise.
+    """
 
     yaw: float
     pitch: float
