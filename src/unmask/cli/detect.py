@@ -146,7 +146,7 @@ def command(
     - `unmask detect interview.mkv --start 1:30 --end 2:00 --every-frame`
     - `unmask detect clip.mp4 --json | jq .verdict`
 
-    Scope: manipulated or synthesised human faces and voices. Not judged: scenes without a face, cartoons,
+    Scope: manipulated or synthesised human faces. Not judged: voices, scenes without a face, cartoons,
     beauty filters.
 
     Exit codes: 0 analysed, whatever the verdict; 1 some inputs failed; 2 wrong usage; 3 with

@@ -20,7 +20,7 @@ from unmask.media.events import Media, MediaKind
 
 SCHEMA = "unmask.report/1"
 SCOPE = (
-    "Judged: manipulated or synthesised human faces and voices. "
+    "Judged: manipulated or synthesised human faces (voices are not judged by this version). "
     "Not judged: scenes without a face, cartoons, beauty filters."
 )
 MAX_TIMELINE_POINTS = 2000
