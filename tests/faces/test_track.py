@@ -220,7 +220,7 @@ def test_unsure_detections_need_the_mesh_and_sure_ones_do_not(landmarker):
     canvas = background((320, 240))
     points = np.array([[90, 90], [130, 90], [110, 110], [95, 130], [125, 130]], np.float32)
     box = np.array([70, 60, 80, 100], np.float32)
-    for score, faces in ((0.7, 0), (0.85, 1), (0.5, 0)):
+    for score, faces in ((0.7, 0), (0.9, 1), (0.5, 0)):
         tracker = Tracker(Scripted([[Detection(box, points, score)]]), landmarker)  # type: ignore[arg-type]
         assert len(tracker.update(frame(canvas, 0.0))) == faces
 

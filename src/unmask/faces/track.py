@@ -6,8 +6,13 @@ search lost is looked for nearby, in an enlarged and upright crop; if that fails
 carry it for a moment. Nothing of a frame is kept but a few numbers per track.
 
 What becomes a track: a detection that overlaps no other face, with a score of at least 0.6, in whose crop
-the face mesh is present (`landmarks.PRESENCE`) or whose score is at least 0.8. On 51 development clips (4,162
-frames, of which 4,153 show a detection above 0.6) this refused both detections above 0.6 that were no faces.
+the face mesh is present (`landmarks.PRESENCE`) or whose score is at least 0.85 (of 5,066 LFW faces 99.9 %
+have more). On the 53 `open` development clips (`benchmarks/faces.py`) a face is followed in 4,030 of 4,038
+frames, one track in each clip; at 0.8 a hairy film creature in an inset was a second.
+
+Reach: faces 40 px high pasted into cluttered 1080p scenes are found in the first frame in 80 of 80 LFW heads
+and 72 of 80 portraits (many of these oddly lit or cropped), 30 px high in 71 and 56, with no false face. New
+faces are found up to a tilt of 45 degrees, about half of them at 75; a followed face may tilt further.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ from unmask.media.events import Frame
 
 WEAK_THRESHOLD = 0.4
 """Score from which a detection continues a track; a new one needs `detect.THRESHOLD`."""
-SURE_SCORE = 0.8
+SURE_SCORE = 0.85
 """Score from which a detection starts a track without the mesh's consent (profiles: the mesh misses them)."""
 PATIENCE = 0.7
 """Seconds without a sight of the face after which its track has ended."""
