@@ -313,12 +313,17 @@ def test_an_unknown_duration_is_said_and_sampled_ever_more_rarely(monkeypatch, m
     )
 
 
-def test_a_cut_ends_the_track(monkeypatch, model):
+def test_a_cut_ends_the_track_but_not_the_person(monkeypatch, model):
     times = [k / 10 for k in range(20)]
     monkeypatch.setattr(pipeline, "read", stream(times, duration=2.0, extra=[(10, Cut(1.0))]))
     report = analyse("clip", model=model)
-    tracks = [track for person in report.faces for track in person.tracks]
-    assert [(t.start, t.end) for t in tracks] == [(0.0, 0.9), (1.0, 1.9)]
+    (person,) = report.faces
+    assert [(t.start, t.end) for t in person.tracks] == [(0.0, 0.9), (1.0, 1.9)]
+    evidence = person.evidence["visual"]
+    assert "2 tracks" in evidence.summary
+    assert evidence.measurements["frames"].value == 20
+    # the same picture twenty times: the person's score is that of each of its tracks
+    assert {t.probability for t in person.tracks} == {person.probability}
 
 
 def test_damaged_stretches_are_warned_of_but_not_without_end(monkeypatch, model):

@@ -17,6 +17,8 @@ from unmask.evidence.visual import Visual
 from unmask.faces.detect import NETWORK, Detector
 from unmask.faces.face import Face
 from unmask.faces.landmarks import MESH_NETWORK, Landmarker
+from unmask.faces.persons import NETWORK as LIKENESS_NETWORK
+from unmask.faces.persons import Persons
 from unmask.faces.track import Tracker
 from unmask.media.events import Audio, Cut, End, Event, Frame, Gap, Media, MediaError
 from unmask.media.reader import read
@@ -84,6 +86,7 @@ def analyse(
         options = Options(threads=count, device=device, models=_models(model), on_heat=on_heat)
         examiners = create(analysers, options)
         tracker = Tracker(Detector(threads=count, device=device), Landmarker(threads=count, device=device))
+        likeness = Persons(threads=count, device=device)
     events = read(
         path,
         rate=None if every_frame or any(a.needs.frames == "every" for a in examiners) else TRACK_RATE,
@@ -97,7 +100,7 @@ def analyse(
     assert isinstance(media, Media)
     length = _length(media, start, end)
     spread = None if every_frame else Spread(frames, start=start or 0.0, length=length)
-    run = _Pass(tracker, examiners, spread, clock)
+    run = _Pass(tracker, likeness, examiners, spread, clock)
     for analyser in examiners:
         analyser.begin(media)
     for event in clock.each("decode", events):
@@ -113,7 +116,7 @@ def analyse(
         for item in found:
             if item.track is not None:
                 evidence[item.track].append(item)
-        persons = _persons(run)
+        persons = dict(enumerate(likeness.join(), start=1))
         decision = decide(persons, evidence, kind=media.kind, settings=settings, prior=prior)
     people = tuple(_person(n, tracks, run, evidence, decision, settings) for n, tracks in persons.items())
     if on_progress is not None:
@@ -153,17 +156,22 @@ def analyse(
 class _Pass:
     """Takes event after event, follows faces, and shows each analyser the frames that it asks for.
 
-    Kept of a file: what the analysers keep, and five numbers a track and tick.
+    Kept of a file: what the analysers keep, a likeness of each track, and five numbers a track and tick.
     """
 
     def __init__(
-        self, tracker: Tracker, analysers: Sequence[Analyser], spread: Spread | None, clock: _Clock
+        self,
+        tracker: Tracker,
+        likeness: Persons,
+        analysers: Sequence[Analyser],
+        spread: Spread | None,
+        clock: _Clock,
     ) -> None:
         self.boxes: dict[int, array[float]] = {}
         """By track: time (NaN in a picture), x, y, width, height, one after the other."""
         self.analysed = 0
         self.frames = 0
-        self._tracker, self._spread, self._clock = tracker, spread, clock
+        self._tracker, self._likeness, self._spread, self._clock = tracker, likeness, spread, clock
         self._analysers = analysers
         self._every = [a for a in analysers if spread is None or a.needs.frames == "every"]
         self._some = [a for a in analysers if a not in self._every]
@@ -206,6 +214,7 @@ class _Pass:
             return
         with self._clock("faces"):
             faces = self._tracker.update(frame, landmarks=self._landmarks)
+            self._likeness.observe(frame, faces)
         for face in faces:
             time = math.nan if face.time is None else face.time
             box = map(float, face.detection.box)
@@ -283,11 +292,6 @@ def _length(media: Media, start: float | None, end: float | None) -> float | Non
     return length if length > 0 else None
 
 
-def _persons(run: _Pass) -> dict[int, list[int]]:
-    """Return the tracks of each person, numbered from 1 by first appearance."""
-    return {number: [track] for number, track in enumerate(run.boxes, start=1)}
-
-
 def _person(
     number: int,
     tracks: Sequence[int],
@@ -356,7 +360,7 @@ def _gap_warning(gap: Gap) -> str:
 
 
 def _weights(analysers: Sequence[Analyser]) -> tuple[schema.Weight, ...]:
-    faces = [load_card(WEIGHTS / name) for name in (NETWORK, MESH_NETWORK)]
+    faces = [load_card(WEIGHTS / name) for name in (NETWORK, MESH_NETWORK, LIKENESS_NETWORK)]
     return tuple(schema.Weight(name=card.name, sha256=card.sha256) for card in faces) + tuple(
         schema.Weight(name=card.name, sha256=card.sha256, analyser=analyser.name)
         for analyser in analysers
