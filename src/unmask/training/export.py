@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,8 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from unmask.faces.detect import NETWORK as DETECTOR
 from unmask.models.efficientnet import EfficientNet
-from unmask.runtime.card import CARD_SUFFIX
+from unmask.runtime.card import WEIGHTS, Card, sha256, write_card
 from unmask.training import checkpoint
 
 OUTPUTS = ("logit", "map", "embedding")
@@ -135,25 +134,26 @@ def _compare(path: Path, pixels: Tensor, expected: tuple[Tensor, ...]) -> None:
 
 
 def _write_card(output: Path, header: checkpoint.Header) -> None:
-    card = {
-        "name": output.stem,
-        "file": output.name,
-        "architecture": header.architecture,
-        "version": header.version,
-        "created": datetime.now(UTC).date().isoformat(),
-        "licence": "Apache-2.0",
-        "origin": "trained by unmask train; starting weights EfficientNet-Lite0, ImageNet",
-        "input_size": header.input_size,
-        "mean": header.mean,
-        "std": header.std,
-        "crop": {"size": header.input_size, "margin": round(header.crop_margin, 4)},
-        "outputs": OUTPUTS,
-        "classes": header.classes,
-        "training_data": header.training_data,
-        "configuration": header.configuration,
-        "sha256": hashlib.sha256(output.read_bytes()).hexdigest(),
-    }
-    target = output.with_name(output.stem + CARD_SUFFIX)
-    part = target.with_name(target.name + ".part")
-    part.write_text(json.dumps(card, indent=2) + "\n")
-    part.replace(target)
+    card = Card.model_validate(
+        {
+            "name": output.stem,
+            "file": output.name,
+            "architecture": header.architecture,
+            "version": header.version,
+            "created": datetime.now(UTC).date().isoformat(),
+            "licence": "Apache-2.0",
+            "origin": "trained by unmask train; starting weights EfficientNet-Lite0, ImageNet",
+            "input_size": header.input_size,
+            "mean": header.mean,
+            "std": header.std,
+            "crop": {"size": header.input_size, "margin": round(header.crop_margin, 4)},
+            "outputs": OUTPUTS,
+            "classes": header.classes,
+            "training_data": header.training_data,
+            "configuration": header.configuration,
+            "sha256": sha256(output),
+            # Crops are aligned by this detector's points: another one would frame faces differently.
+            "depends": {DETECTOR: sha256(WEIGHTS / DETECTOR)},
+        }
+    )
+    write_card(card, output.parent)
