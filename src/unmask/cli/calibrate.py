@@ -23,7 +23,7 @@ def command(
 ) -> None:
     """Fit the verdict of a network: probabilities, thresholds at 1 % false alarms, and fakes missed.
 
-    Example: unmask calibrate visual.onnx --dataset ../shared/data --output verdict.json
+    Example: unmask calibrate visual.onnx --dataset DATA_SETS --output verdict.json
     """
     from unmask.data.manifest import check_leaks, cut_tune, merge, read_zip
     from unmask.evaluation.calibrate import calibrate

@@ -73,7 +73,7 @@ def command(
     Every item goes through detection, alignment, crop, network and verdict exactly as in `unmask detect`.
     An item whose face is not found counts as a mistake in every figure.
 
-    Example: unmask evaluate --checkpoint visual.onnx --test-data ../shared/data/dfdc_faces.zip --split val
+    Example: unmask evaluate --checkpoint visual.onnx --test-data faces.zip --split val
     """
     from unmask.evaluation.items import TUNE_SHARE, TestDataError
     from unmask.evaluation.run import Plan, evaluate

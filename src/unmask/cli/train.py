@@ -31,7 +31,7 @@ def command(
 ) -> None:
     """Train a detector. A run that was stopped goes on when the same command is given again.
 
-    Example: unmask train --config configs/visual.json --dataset ../shared/data --output runs/visual
+    Example: unmask train --config configs/visual.json --dataset DATA_SETS --output runs/visual
     """
     try:
         from unmask.training.run import run
