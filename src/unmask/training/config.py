@@ -43,7 +43,6 @@ class TrainingConfig(BaseModel):
     pretrained: bool = True
     initial: str | None = None
     evaluate_every: int = Field(default=1500, ge=1)
-    save_every: int = Field(default=300, ge=1)
     workers: int = Field(default=1, ge=0)
     threads: int = Field(default=2, ge=1)
     seed: int = 0
