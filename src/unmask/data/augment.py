@@ -8,7 +8,9 @@ picture and the fake made from it share a draw, and then differ by the manipulat
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 
+import av
 import cv2
 import numpy as np
 
@@ -33,6 +35,9 @@ class Strength:
     noise: float = 0.12
     jpeg: float = 0.5
     jpeg_quality: tuple[int, int] = (35, 98)
+    video: float = 0.15
+    """Share that is encoded as one H.264 frame and decoded."""
+    video_crf: tuple[int, int] = (18, 36)
     drop: float = 0.08
 
 
@@ -79,6 +84,8 @@ class Draw:
             image = np.clip(image + noise, 0, 255).astype(np.uint8)
         if rng.random() < s.jpeg and not first_jpeg:
             image = _jpeg(image, rng, s.jpeg_quality)
+        if rng.random() < s.video:
+            image = _video(image, rng, s.video_crf)
         if rng.random() < s.drop:
             image = _drop(image, rng)
         return image
@@ -112,6 +119,28 @@ def _jpeg(image: np.ndarray, rng: np.random.Generator, quality: tuple[int, int])
     _, data = cv2.imencode(".jpg", framed[..., ::-1], setting)
     decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))[..., ::-1]
     return np.ascontiguousarray(decoded[top : top + image.shape[0], left : left + image.shape[1]])
+
+
+def _video(image: np.ndarray, rng: np.random.Generator, crf: tuple[int, int]) -> np.ndarray:
+    """Encode the picture as one H.264 frame (deblocked, 4:2:0) whose block grid starts anywhere; decode it."""
+    size = image.shape[0]
+    top, left = (int(v) for v in rng.integers(0, 16, size=2))
+    side = (size + 31) // 16 * 16
+    framed = cv2.copyMakeBorder(
+        image, top, side - size - top, left, side - size - left, cv2.BORDER_REFLECT_101
+    )
+    encoder = av.CodecContext.create("libx264", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = side, side, "yuv420p"
+    encoder.time_base, encoder.thread_count = Fraction(1, 25), 1
+    quality = int(rng.integers(crf[0], crf[1] + 1))
+    encoder.options = {"crf": str(quality), "preset": "veryfast", "x264-params": "log-level=none"}
+    frame = av.VideoFrame.from_ndarray(framed, format="rgb24")
+    packets = [*encoder.encode(frame), *encoder.encode(None)]
+    decoder = av.CodecContext.create("h264", "r")
+    decoder.thread_count = 1
+    frames = [f for p in packets for f in decoder.decode(p)] + list(decoder.decode(None))
+    decoded = frames[0].to_ndarray(format="rgb24")
+    return np.ascontiguousarray(decoded[top : top + size, left : left + size])
 
 
 def _drop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -73,6 +73,16 @@ def set_norm_frozen(model: nn.Module, frozen: bool) -> None:
                 module.eval()
 
 
+def set_blocks_frozen(model: EfficientNet, count: int) -> None:
+    """Hold the stem and the first `count` blocks still (0: train everything)."""
+    parts: list[nn.Module] = [model.stem_conv, model.stem_norm, *model.blocks]
+    for index, part in enumerate(parts):
+        frozen = count > 0 and index < count + 2
+        part.requires_grad_(not frozen)
+        if frozen:
+            part.eval()
+
+
 def learning_rate(progress: float, config: TrainingConfig) -> float:
     """Linear warm-up, then half a cosine to zero, at a share of the run (0..1)."""
     if progress < config.warm_up:
@@ -210,6 +220,7 @@ def train(
     while clock.progress < 1:
         phase = config.phase(clock.progress)
         set_norm_frozen(model, phase.frozen_norm)
+        set_blocks_frozen(model, phase.frozen_blocks)
         loader = _loader(config, phase, train_items, faces, clock.step)
         losses, begun = [], time.monotonic()
         for pairs in loader:

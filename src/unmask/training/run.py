@@ -38,7 +38,7 @@ def run(
     """
     archives = find_archives(paths)
     config = TrainingConfig.model_validate(settings | {"archives": [path.name for path in archives]})
-    items = training_items(archives, tune_share=config.tune_share, seed=config.seed)
+    items = training_items(archives, tune_share=config.tune_share, seed=config.tune_seed)
     present = {item.manipulation for item in items if item.label == "fake"}
     if not config.kinds:
         config = config.model_copy(update={"kinds": dict.fromkeys(sorted(present), 1.0)})
