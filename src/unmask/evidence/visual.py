@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.special import expit
 
 from unmask.evidence.base import Evidence, Heat, Measurement, Needs
 from unmask.evidence.registry import Options
@@ -24,6 +23,7 @@ from unmask.faces.face import Face
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import WEIGHTS, WeightError
 from unmask.runtime.network import VisualNetwork
+from unmask.signals.logistic import expit
 from unmask.verdict.aggregate import AGGREGATIONS
 from unmask.verdict.fusion import FRAMES, STANDARD_ERROR
 from unmask.verdict.settings import load_settings
