@@ -5,13 +5,13 @@ from __future__ import annotations
 import difflib
 import fnmatch
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from torch import nn
+from unmask.models.network import Network
 
-MODULES = ("efficientnet",)
+MODULES = ("efficientnet", "meso", "xception")
 """The files of this folder that register architectures: a new architecture adds its name here."""
 
 
@@ -29,22 +29,25 @@ class Architecture:
     """A registered architecture: its name, the function that builds it, and the input it expects."""
 
     name: str
-    build: Callable[..., nn.Module]
+    build: Callable[..., Network]
     preprocessing: Preprocessing
 
 
-Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+Builder = TypeVar("Builder", bound=Callable[..., Network])
 _REGISTRY: dict[str, Architecture] = {}
+_ALIASES: dict[str, str] = {}
 
 
-def register(preprocessing: Preprocessing) -> Callable[[Builder], Builder]:
-    """Register the decorated function, which takes `num_classes`, under its own name."""
+def register(preprocessing: Preprocessing, *, aliases: Sequence[str] = ()) -> Callable[[Builder], Builder]:
+    """Register the decorated function, which takes `num_classes`, under its own name and others."""
 
     def decorate(function: Builder) -> Builder:
         name = function.__name__
-        if name in _REGISTRY:
-            raise ValueError(f"architecture {name!r} is registered twice")
+        for each in (name, *aliases):
+            if each in _REGISTRY or each in _ALIASES:
+                raise ValueError(f"architecture {each!r} is registered twice")
         _REGISTRY[name] = Architecture(name, function, preprocessing)
+        _ALIASES.update(dict.fromkeys(aliases, name))
         return function
 
     return decorate
@@ -62,18 +65,21 @@ def names(pattern: str = "*") -> list[str]:
 
 
 def architecture(name: str) -> Architecture:
-    """Return a registered architecture.
+    """Return a registered architecture by its name or an alias (`xceptionnet`, `EfficientNet-B4`).
 
     Raises:
         ValueError: no architecture has that name; the message names the nearest ones.
     """
     _load_all()
-    if name not in _REGISTRY:
-        near = difflib.get_close_matches(name, _REGISTRY, n=3, cutoff=0.4) or sorted(_REGISTRY)
+    plain = name.lower().replace("-", "_")
+    plain = _ALIASES.get(plain, plain)
+    if plain not in _REGISTRY:
+        known = [*_REGISTRY, *_ALIASES]
+        near = difflib.get_close_matches(plain, known, n=3, cutoff=0.4) or sorted(_REGISTRY)
         raise ValueError(f"unknown architecture {name!r}; did you mean {', '.join(near)}?")
-    return _REGISTRY[name]
+    return _REGISTRY[plain]
 
 
-def create(name: str, *, num_classes: int = 1) -> nn.Module:
+def create(name: str, *, num_classes: int = 1) -> Network:
     """Build a registered architecture with fresh weights and `num_classes` outputs."""
     return architecture(name).build(num_classes=num_classes)
