@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -13,11 +15,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 from skimage import data as pictures  # noqa: E402
 
+from unmask.models.registry import create  # noqa: E402
+from unmask.models.weights import load_weights, packaged_weights  # noqa: E402
 from unmask.runtime.card import load_card, verify  # noqa: E402
-from unmask.training import checkpoint  # noqa: E402
+from unmask.training import checkpoint, loop  # noqa: E402
 from unmask.training.config import Phase, TrainingConfig  # noqa: E402
 from unmask.training.export import export  # noqa: E402
-from unmask.training.loop import learning_rate  # noqa: E402
+from unmask.training.optimiser import learning_rate  # noqa: E402
 from unmask.training.run import run  # noqa: E402
 
 SETTINGS = {
@@ -102,6 +106,121 @@ def test_a_stopped_run_goes_on(data_set, tmp_path):
     run(SETTINGS, [data_set], tmp_path / "run", report=lines.append)
     assert "going on at step 3" in lines
     assert checkpoint.read_header(tmp_path / "run" / "last.safetensors").step == 6
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_run_ends_as_if_nothing_had_happened(data_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHUNK", 2)
+    settings = SETTINGS | {"evaluate_every": 2, "mix_up": 0.4}
+    run(settings, [data_set], tmp_path / "whole", report=silent)
+
+    def dies(line: str) -> None:
+        if line.startswith("step 4"):
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        run(settings, [data_set], tmp_path / "killed", report=dies)
+    lines: list[str] = []
+    run(settings, [data_set], tmp_path / "killed", report=lines.append)
+    assert "going on at step 2" in lines
+    whole, killed = (checkpoint.load(tmp_path / n / "last.safetensors")[0] for n in ("whole", "killed"))
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, killed.state_dict()[name]), name
+
+
+def test_a_run_learns_from_a_teacher_with_sharpness_and_focus(data_set, trained, tmp_path):
+    settings = {
+        "steps": 2,
+        "optimiser": "sam",
+        "learning_rate": 0.01,
+        "focal": 2.0,
+        "teacher": str(trained),
+        "epochs": 0.5,
+        "sampling": "balanced",
+        "precision": "auto",
+    }
+    lines: list[str] = []
+    best = run(SETTINGS | settings, [data_set], tmp_path / "run", report=lines.append)
+    assert any(line.startswith("precision ") for line in lines)
+    # Half a pass over the fakes of train, two pictures a fake, eight a batch.
+    fakes = next(
+        r["items"] for r in checkpoint.read_header(best).training_data if r["manipulation"] == "stripe"
+    )
+    assert checkpoint.read_header(best).step == max(1, round(0.5 * 2 * fakes / 8))
+
+
+def test_a_frozen_backbone_is_the_pretrained_one(data_set, tmp_path):
+    best = run(SETTINGS | {"frozen_backbone": True, "steps": 2}, [data_set], tmp_path / "run", report=silent)
+    network = create("efficientnet_lite0")
+    load_weights(network, packaged_weights("efficientnet_lite0"))
+    trained = checkpoint.load(best)[0].state_dict()
+    for name, value in network.state_dict().items():
+        if not name.startswith("classifier") and not name.endswith("num_batches_tracked"):
+            torch.testing.assert_close(trained[name], value)
+
+
+def test_a_run_without_gain_ends_early(data_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHUNK", 1)
+    monkeypatch.setattr(loop, "auc_by_kind", lambda *_: {"stripe": 0.5})
+    settings = SETTINGS | {"evaluate_every": 1, "patience": 2, "steps": 50}
+    lines: list[str] = []
+    best = run(settings, [data_set], tmp_path / "run", report=lines.append)
+    # The first evaluation is the best; two more bring no gain.
+    assert checkpoint.read_header(best.with_name("last.safetensors")).step == 3
+    assert "no better tune figure in 2 evaluations: the run ends" in lines
+    assert (tmp_path / "run" / "curve.png").stat().st_size > 5000
+
+
+PARALLEL = """
+import sys
+from pathlib import Path
+import torch
+from torch import nn
+from unmask.models import registry
+from unmask.models.network import Network
+
+class Tiny(Network):
+    def __init__(self, num_classes):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.num_features, self.dropout = 4, nn.Dropout(0.0)
+        self.classifier = nn.Linear(4, num_classes)
+    def forward_features(self, x):
+        return torch.tanh(self.conv(x))
+    def parts(self):
+        return [self.conv]
+    def rename(self, weights):
+        return dict(weights)
+
+@registry.register(registry.Preprocessing(64, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+def tiny(num_classes=1):
+    return Tiny(num_classes)
+
+from unmask.training.run import run
+settings = {"model": "tiny", "pretrained": False, "phases": [{"until": 1.0, "size": 64}], "steps": 3,
+            "batch_size": 8, "workers": 0, "tune_share": 0.3, "threads": 1, "evaluate_every": 1000,
+            "optimiser": "sgd", "learning_rate": 0.5, "warm_up": 0.0, "ema": 0.0, "accelerator": "cpu",
+            "devices": int(sys.argv[3])}
+run(settings, [Path(sys.argv[1])], Path(sys.argv[2]), report=print)
+"""
+
+
+def test_two_processes_give_the_gradients_of_one(data_set, tmp_path):
+    script = tmp_path / "parallel.py"
+    script.write_text(PARALLEL)
+    states = []
+    for devices in ("1", "2"):
+        command = [sys.executable, str(script), str(data_set), str(tmp_path / devices), devices]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        states.append(checkpoint.load_state(tmp_path / devices / "state.pt")["model"])
+    one, two = states
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, rtol=1e-5, atol=1e-7)
 
 
 def test_a_checkpoint_with_code_inside_is_refused(tmp_path):

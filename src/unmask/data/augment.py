@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import ClassVar
 
 import av
 import cv2
@@ -20,6 +21,9 @@ _INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_
 @dataclass(frozen=True)
 class Strength:
     """How often and how strongly each change is applied; probabilities in 0..1."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+    """In a configuration, a misspelt name is an error."""
 
     rotation: float = 7.0
     """Largest turn in degrees."""

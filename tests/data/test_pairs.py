@@ -1,0 +1,87 @@
+"""Which numbers a device takes, and what the ways of sampling give."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+from skimage import data as pictures  # noqa: E402
+
+from unmask.data.augment import Draw, Strength  # noqa: E402
+from unmask.data.index import IndexedFace  # noqa: E402
+from unmask.data.pairs import Numbers, PairDataset  # noqa: E402
+from unmask.training.run import training_items  # noqa: E402
+
+POINTS = np.array([[55, 62], [95, 62], [75, 85], [58, 105], [92, 105]], np.float32)
+
+
+@pytest.fixture(scope="module")
+def items(tmp_path_factory) -> list:
+    """Nine reals and one fake: a bright face is fake, a dark one real."""
+    path: Path = tmp_path_factory.mktemp("data") / "tiny.zip"
+    face = pictures.astronaut()[50:200, 150:300]
+    rows = io.StringIO("")
+    rows.write("name,label,identity,split,original,manipulation\n")
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(10):
+            fake = number == 0
+            pixels = np.full_like(face, 230) if fake else np.full_like(face, 20)
+            archive.writestr(f"images/p{number}.png", cv2.imencode(".png", pixels)[1].tobytes())
+            label = "fake,a,train,p1,paint" if fake else "real,a,train,,"
+            rows.write(f"p{number},{label}\n")
+        archive.writestr("metadata.csv", rows.getvalue())
+    return training_items([path], tune_share=0.01, seed=0)
+
+
+def data_set(items, **settings) -> PairDataset:
+    faces = {(i.archive, i.member): IndexedFace(POINTS, np.zeros(4, np.float32), (150, 150)) for i in items}
+    kinds = {"paint": 1.0}
+    strength = Strength(colour=0, noise=0, drop=0, jpeg=0, video=0)
+    return PairDataset(
+        items, faces, size=32, kinds=kinds, blend_sources={}, strength=strength, seed=0, **settings
+    )
+
+
+def test_two_devices_take_all_numbers_of_one():
+    first = list(Numbers(100, 8, batch=4, part=(0, 2)))
+    second = list(Numbers(100, 8, batch=4, part=(2, 2)))
+    assert first == [100, 101, 104, 105]
+    assert second == [102, 103, 106, 107]
+
+
+@pytest.mark.parametrize("sampling", ["paired", "balanced"])
+def test_a_real_comes_first_and_a_fake_second(items, sampling):
+    data = data_set(items, sampling=sampling)
+    for number in range(5):
+        pair, labels = data[number]
+        assert pair.shape == (2, 3, 32, 32)
+        assert labels.tolist() == [0.0, 1.0]
+        assert pair[0].float().mean() < 60 < pair[1].float().mean()
+
+
+def test_natural_sampling_shows_the_classes_as_they_are(items):
+    data = data_set(items, sampling="natural")
+    seen = [data[number] for number in range(100)]
+    labels = torch.cat([labels for _, labels in seen])
+    brightness = torch.cat([pair.float().mean((1, 2, 3)) for pair, _ in seen])
+    assert torch.equal(labels > 0, brightness > 60)
+    # One in ten is fake; 200 draws stay below 20 % with a certainty of 0.99999.
+    assert 0 < labels.mean() < 0.2
+
+
+def test_recompression_as_a_video_frame_keeps_the_picture_where_it_is():
+    face = cv2.resize(pictures.astronaut()[50:200, 150:300], (96, 96), interpolation=cv2.INTER_AREA)
+    off = dict.fromkeys(("colour", "grey", "resize", "blur", "noise", "jpeg", "drop"), 0.0)
+    fine, coarse = (
+        Draw(5, Strength(**off, video=1.0, video_crf=(crf, crf))).change(face).astype(float)
+        for crf in (18, 40)
+    )
+    shifts = [np.abs(np.roll(fine, dx, axis=1) - face)[:, 4:-4].mean() for dx in (-2, -1, 0, 1, 2)]
+    assert int(np.argmin(shifts)) == 2
+    # An independent measure: peak signal-to-noise ratio above 30 dB at crf 18, and lower at crf 40.
+    noise = [10 * np.log10(255**2 / ((picture - face) ** 2).mean()) for picture in (fine, coarse)]
+    assert noise[0] > 30 > noise[1] > 15
