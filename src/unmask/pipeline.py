@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import unmask
-from unmask.evidence.base import Analyser, Evidence, Heat
+from unmask.evidence.base import Analyser, Evidence, Features, Heat
 from unmask.evidence.registry import Options, create
 from unmask.evidence.schedule import UNKNOWN_INTERVAL, Between, Spread, Ticks
 from unmask.evidence.visual import Visual
@@ -51,6 +51,7 @@ def analyse(
     analysers: Sequence[str] | None = None,
     on_progress: Callable[[float], None] | None = None,
     on_heat: Callable[[Heat], None] | None = None,
+    on_features: Callable[[Features], None] | None = None,
 ) -> schema.Report:
     """Analyse one video, picture or sound file.
 
@@ -70,6 +71,7 @@ def analyse(
         analysers: names of the analysers to use; None takes all.
         on_progress: called with the share done, 0..1.
         on_heat: called with the heat map of each face examined.
+        on_features: called with the deep features of each face examined.
 
     Raises:
         MediaError: the file is missing or cannot be analysed.
@@ -84,7 +86,9 @@ def analyse(
     clock = _Clock()
     count = set_threads(threads)
     with clock("load"):
-        options = Options(threads=count, device=device, models=_models(model), on_heat=on_heat)
+        options = Options(
+            threads=count, device=device, models=_models(model), on_heat=on_heat, on_features=on_features
+        )
         examiners = create(analysers, options)
         tracker = Tracker(Detector(threads=count, device=device), Landmarker(threads=count, device=device))
         likeness = Persons(threads=count, device=device)

@@ -12,6 +12,7 @@ _LABORATORY = "Laboratory (pip install 'unmask\\[train]')"
 _COMMANDS = {
     "detect": ("Judge videos, pictures and sound: fake, real or inconclusive, and why.", "Analysis"),
     "visualize": ("Write a video with faces, scores and heat maps drawn into it.", "Analysis"),
+    "features": ("Write what the visual detector's network makes of each face, as numbers.", "Analysis"),
     "info": ("Show versions, weights with their figures, devices and threads.", "Analysis"),
     "train": ("Train a detector on data sets.", _LABORATORY),
     "evaluate": ("Measure a detector on labelled media.", _LABORATORY),

@@ -161,7 +161,7 @@ def command(
     _log(verbose)
     try:
         targets = _targets(output, json, html, heatmaps, csv, one_file=is_one_file(inputs))
-        settings = _settings(frames, every_frame, start, end, threads, device, prior, model)
+        settings = analysis_settings(frames, every_frame, start, end, threads, device, prior, model)
     except UsageError as error:
         typer.echo(f"unmask detect: {error}", err=True)
         raise typer.Exit(2) from None
@@ -372,7 +372,7 @@ def _check(targets: _Targets) -> None:
         Target(targets.csv, False, ".csv").check()
 
 
-def _settings(
+def analysis_settings(
     frames: int,
     every_frame: bool,
     start: str | None,

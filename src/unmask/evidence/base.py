@@ -76,6 +76,15 @@ class Heat:
     matrix: np.ndarray
 
 
+@dataclass(frozen=True)
+class Features:
+    """The pooled features, (D,) float32, that an analyser's network computed of one face."""
+
+    analyser: str
+    face: Face
+    values: np.ndarray
+
+
 class Analyser(Protocol):
     """One kind of evidence. Called with events in order; `observe` never keeps a whole video."""
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unmask.evidence.base import Analyser, Heat
+from unmask.evidence.base import Analyser, Features, Heat
 
 ANALYSERS = {
     "visual": "unmask.evidence.visual:Visual",
@@ -21,13 +21,15 @@ class Options:
     """What an analyser is made with.
 
     `threads` and `device` as in `unmask.runtime.session`; `models` are weight files that replace the
-    embedded ones, by analyser; `on_heat` is called with every heat map, where the analyser has some.
+    embedded ones, by analyser; `on_heat` and `on_features` are called with every heat map and with the deep
+    features of every face examined, where the analyser has some.
     """
 
     threads: int = 0
     device: str = "auto"
     models: Mapping[str, Path] = field(default_factory=dict)
     on_heat: Callable[[Heat], None] | None = None
+    on_features: Callable[[Features], None] | None = None
 
 
 def create(names: Sequence[str] | None, options: Options) -> list[Analyser]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from unmask.evidence.base import Evidence, Heat, Measurement, Needs
+from unmask.evidence.base import Evidence, Features, Heat, Measurement, Needs
 from unmask.evidence.registry import Options
 from unmask.faces.align import MARGIN, crop, crop_matrix
 from unmask.faces.face import Face
@@ -65,6 +65,7 @@ class Visual:
         self.settings = load_settings(self._network.card)
         self._combine = AGGREGATIONS[self.settings.aggregation]
         self._on_heat = options.on_heat
+        self._on_features = options.on_features
         self._picture = False
         self._tracks: dict[int, _Track] = {}
         self._pending: list[_Crop] = []
@@ -112,6 +113,8 @@ class Visual:
             maps = (maps + mirrored.maps[:, :, ::-1]) / 2
         for item, logit, heat, embedding in zip(pending, logits, maps, answer.embeddings, strict=True):
             self._tracks[item.face.track].add(float(logit), item.face.time, embedding)
+            if self._on_features is not None:
+                self._on_features(Features(self.name, item.face, embedding))
             if self._on_heat is not None and item.frame is not None:
                 self._on_heat(self._heat(item.frame, item.face, float(logit), heat))
 

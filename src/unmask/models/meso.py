@@ -147,11 +147,13 @@ class Meso(Network):
         renamed = rename_modules(
             {name: value for name, value in weights.items() if not name.startswith("bn")}, names
         )
-        for index, block in enumerate(self.blocks):
-            renamed.setdefault(f"blocks.{index}.conv.bias", torch.zeros(block.norm.num_features))
-            shared = {"bn1": f"blocks.{index}.norm"} if index < 2 else {"bn2": f"blocks.{index}.norm"}
-            own = {name: value for name, value in weights.items() if name.rpartition(".")[0] in shared}
-            renamed |= rename_modules(own, shared)
+        for index in range(len(self.blocks)):
+            renamed.setdefault(
+                f"blocks.{index}.conv.bias", torch.zeros_like(self.state_dict()[f"blocks.{index}.norm.bias"])
+            )
+            shared = {"bn1" if index < 2 else "bn2": f"blocks.{index}.norm"}
+            norm = {name: value for name, value in weights.items() if name.rpartition(".")[0] in shared}
+            renamed |= rename_modules(norm, shared)
         return renamed
 
 

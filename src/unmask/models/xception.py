@@ -151,6 +151,7 @@ class Xception(Network):
                 f"bn{number + 3}": f"top.{number}.pointwise_norm",
             }
         for index, block in enumerate(self.blocks):
+            assert isinstance(block, Block)
             theirs, ours = f"block{index + 1}", f"blocks.{index}"
             names |= {f"{theirs}.skip": f"{ours}.skip_conv", f"{theirs}.skipbn": f"{ours}.skip_norm"}
             # There a block is a list: ReLU (not in the first block), convolution, normalisation, and again.

@@ -34,13 +34,13 @@ def to_csv(rows: Iterable[tuple[str, Report | str]]) -> str:
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="")
     writer.writeheader()
     for path, outcome in rows:
-        writer.writerow({"file": _plain(path)} | _values(outcome))
+        writer.writerow({"file": plain(path)} | _values(outcome))
     return text.getvalue()
 
 
 def _values(outcome: Report | str) -> dict[str, object]:
     if isinstance(outcome, str):
-        return {"error": _plain(outcome)}
+        return {"error": plain(outcome)}
     verdict, media = outcome.verdict, outcome.media
     low, high = verdict.interval or ("", "")
     width, height = media.size or ("", "")
@@ -57,11 +57,11 @@ def _values(outcome: Report | str) -> dict[str, object]:
         "width": width,
         "height": height,
         "frames_analysed": media.frames_analysed,
-        "reasons": _plain(" ".join(verdict.reasons)),
-        "warnings": _plain(" ".join(outcome.warnings)),
+        "reasons": plain(" ".join(verdict.reasons)),
+        "warnings": plain(" ".join(outcome.warnings)),
     }
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Keep a spreadsheet from taking a cell for a formula: such a cell starts with an apostrophe."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text

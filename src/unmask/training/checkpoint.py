@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from unmask.models.network import Network
 from unmask.models.registry import create
 
 FORMAT = "unmask.checkpoint/1"
@@ -67,7 +68,7 @@ def read_header(path: Path) -> Header:
     return Header(**fields)
 
 
-def load(path: Path) -> tuple[nn.Module, Header]:
+def load(path: Path) -> tuple[Network, Header]:
     """Rebuild the network of a checkpoint, in evaluation mode.
 
     Raises:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unmask.faces.detect import NETWORK as DETECTOR
-from unmask.models.efficientnet import EfficientNet
+from unmask.models.network import Network
 from unmask.runtime.card import WEIGHTS, Card, sha256, write_card
 from unmask.training import checkpoint
 
@@ -26,15 +26,16 @@ SMALLEST_HALVED = 256
 class Exported(nn.Module):
     """The network as the product calls it.
 
-    Takes RGB 0..255 (N, 3, S, S) and gives the logit (N,), the class-activation map (N, h, w), whose
-    mean plus the bias is the logit (Zhou et al. 2016, 1512.04150; for a network with global average
-    pooling and one linear layer this equals Grad-CAM), and the pooled features (N, D).
+    Takes RGB 0..255 (N, 3, S, S) and gives the logit (N,), the activation map (N, h, w), whose mean plus
+    the bias of the linear layer is the logit, and the pooled features (N, D). Where these are the mean
+    over the feature map (EfficientNet, Xception), the map is the class activation map, and equal to
+    Grad-CAM; how other networks come by theirs is said at their `activation_map`.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: EfficientNet, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, model: Network, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.model = model
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
@@ -43,14 +44,13 @@ class Exported(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See the class."""
         features = self.model.forward_features((pixels - self.mean) / self.std)
-        embedding = features.mean((2, 3))
-        linear = self.model.classifier
-        activation = nn.functional.conv2d(features, linear.weight[:, :, None, None]).squeeze(1)
-        return linear(embedding).squeeze(1), activation, embedding
+        embedding = self.model.pool(features)
+        logit = self.model.classifier(embedding).squeeze(1)
+        return logit, self.model.activation_map(features), embedding
 
 
-def fuse_normalisation(model: EfficientNet) -> None:
-    """Fold every batch normalisation into the convolution before it, in place."""
+def fuse_normalisation(model: Network) -> None:
+    """Fold the batch normalisation `x_norm` into the convolution `x_conv` before it, everywhere, in place."""
     for module in model.modules():
         for name, child in list(module.named_children()):
             if name.endswith("_conv") and isinstance(child, nn.Conv2d):
@@ -86,7 +86,6 @@ def export(path: Path, output: Path | None = None) -> Path:
         RuntimeError: the exported network does not answer as the checkpoint does.
     """
     model, header = checkpoint.load(path)
-    assert isinstance(model, EfficientNet)
     output = output or path.with_suffix(".onnx")
     size = header.input_size
     pixels = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
@@ -142,7 +141,7 @@ def _write_card(output: Path, header: checkpoint.Header) -> None:
             "version": header.version,
             "created": datetime.now(UTC).date().isoformat(),
             "licence": "Apache-2.0",
-            "origin": "trained by unmask train; starting weights EfficientNet-Lite0, ImageNet",
+            "origin": _origin(header),
             "input_size": header.input_size,
             "mean": header.mean,
             "std": header.std,
@@ -157,3 +156,12 @@ def _write_card(output: Path, header: checkpoint.Header) -> None:
         }
     )
     write_card(card, output.parent)
+
+
+def _origin(header: checkpoint.Header) -> str:
+    start = header.configuration.get("initial")
+    if start:
+        return f"trained by unmask train; starting weights {Path(start).name}"
+    if header.configuration.get("pretrained"):
+        return f"trained by unmask train; starting weights {header.architecture}, ImageNet"
+    return "trained by unmask train"
