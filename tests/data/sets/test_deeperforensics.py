@@ -31,7 +31,10 @@ def root(place):
 
 def test_reals_are_the_targets_and_follow_their_fakes(root):
     items = load("deeperforensics", root)
-    assert {(i.name, i.split) for i in items if not i.fake} == {("youtube/000", "train"), ("youtube/001", "test")}
+    assert {(i.name, i.split) for i in items if not i.fake} == {
+        ("youtube/000", "train"),
+        ("youtube/001", "test"),
+    }
     assert not any("source_videos" in item.path.parts for item in items)
     check_leaks(items)
 
@@ -44,7 +47,9 @@ def test_distorted_variants_are_manipulations_of_one_group(root):
 
 def test_without_the_originals_it_is_said_where_to_get_them(root):
     shutil.rmtree(root / "original_sequences")
-    with pytest.raises(DataError, match=r"c23 originals of FaceForensics\+\+ there.*not the real counterparts"):
+    with pytest.raises(
+        DataError, match=r"c23 originals of FaceForensics\+\+ there.*not the real counterparts"
+    ):
         load("deeperforensics", root)
 
 

@@ -53,7 +53,9 @@ def test_a_fake_listed_apart_from_its_original_is_a_leak(place):
     ],
 )
 def test_a_misspelt_name_answers_with_the_near_ones(tmp_path, name, near):
-    with pytest.raises(DataError, match=f"unknown data set '{name.replace('+', '.')}'; did you mean .*{near}"):
+    with pytest.raises(
+        DataError, match=f"unknown data set '{name.replace('+', '.')}'; did you mean .*{near}"
+    ):
         load(name, tmp_path)
 
 
