@@ -7,10 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
+from unmask.data.manifest import (
+    OVERLAP,
+    DataError,
+    Item,
+    check_classes,
+    check_leaks,
+    cut_tune,
+    merge,
+    read_zip,
+)
 
 FIELDS = ["name", "label", "identity", "split", "original", "face_px", "manipulation"]
 
@@ -29,7 +38,16 @@ def make_zip(path: Path, rows: list[dict[str, str]]) -> Path:
 
 def item(name: str, *, group: str = "", split: str = "train", original: str = "") -> Item:
     label = "fake" if original else "real"
-    return Item("set", Path("a.zip"), name, name, label, "", group or name, original, split)  # type: ignore[arg-type]
+    return Item(
+        data_set="set",
+        name=name,
+        label=label,  # type: ignore[arg-type]
+        group=group or name,
+        path=Path("a.zip"),
+        member=name,
+        original=original,
+        split=split,
+    )
 
 
 def test_reads_labels_groups_and_manipulations(tmp_path):
@@ -69,6 +87,7 @@ def test_an_item_named_twice_counts_once():
 
 
 @given(st.lists(st.integers(0, 9), min_size=30, max_size=60), st.integers(0, 5))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_tune_takes_whole_groups(groups, seed):
     cut = cut_tune([item(str(i), group=f"g{g}") for i, g in enumerate(groups)], share=0.3, seed=seed)
     check_leaks(cut)
@@ -82,8 +101,28 @@ def test_val_is_never_moved_to_tune():
 
 
 def test_a_group_in_two_splits_is_refused():
-    with pytest.raises(ValueError, match="group p of set is in train and val"):
+    with pytest.raises(ValueError, match=r"1 groups cross .*group p of set is in train \(a\) and val \(b\)"):
         check_leaks([item("a", group="p"), item("b", group="p", split="val")])
+
+
+def test_of_many_crossing_groups_five_are_named_and_all_counted():
+    items = [item(f"{n}{s}", group=f"g{n}", split=s) for n in range(7) for s in ("train", "test")]
+    with pytest.raises(ValueError, match=r"7 groups cross splits: group g0 .*group g4 .*; and 2 more$"):
+        check_leaks(items)
+
+
+def test_what_is_held_back_crosses_nothing():
+    check_leaks([item("a", group="p", split=OVERLAP), item("b", group="p", split="test")])
+
+
+def test_groups_of_two_data_sets_are_not_one():
+    other = replace(item("b", group="p", split="val"), data_set="other")
+    check_leaks([item("a", group="p"), other])
+
+
+def test_an_empty_class_is_named_with_what_is_expected():
+    with pytest.raises(DataError, match="no real video found; expected originals/"):
+        check_classes([item("f", original="a")], Path("x"), real="originals/", fake="fakes/")
 
 
 def test_a_fake_apart_from_its_original_is_refused():

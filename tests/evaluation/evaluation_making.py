@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from unmask.evaluation.items import Item
+from unmask.data.manifest import Item
 from unmask.evaluation.scoring import Score
 from unmask.report.schema import MediaFacts, Person, Report, Thresholds, Tool, Track, Verdict, Weight
 
@@ -13,9 +13,9 @@ SHA = "cd" * 32
 
 def item(name: str, *, fake: bool, group: str = "", data_set: str = "set", crop: bool = True, **more) -> Item:
     return Item(
+        name=name,
+        label="fake" if fake else "real",
         path=Path(name),
-        member="",
-        fake=fake,
         manipulation=more.get("manipulation", "swap") if fake else "",
         source="" if fake else more.get("source", "photos"),
         group=group or name,

@@ -12,7 +12,7 @@ import pytest
 from evaluation_making import item
 from PIL import Image
 
-from unmask.evaluation.items import Item
+from unmask.data.manifest import Item
 from unmask.evaluation.variants import Variant, VariantError, Workbench
 
 

@@ -14,6 +14,7 @@ _COMMANDS = {
     "visualize": ("Write a video with faces, scores and heat maps drawn into it.", "Analysis"),
     "features": ("Write what the visual detector's network makes of each face, as numbers.", "Analysis"),
     "info": ("Show versions, weights with their figures, devices and threads.", "Analysis"),
+    "prepare": ("Cut the faces of a data set into a store that training reads.", _LABORATORY),
     "train": ("Train a detector on data sets.", _LABORATORY),
     "evaluate": ("Measure a detector on labelled media.", _LABORATORY),
     "calibrate": ("Fit probabilities and thresholds of an exported network.", _LABORATORY),

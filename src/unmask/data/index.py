@@ -5,6 +5,7 @@ Training then cuts its crops straight from the stored picture with `faces.align`
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import io
 import json
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from unmask.data.manifest import Item
+from unmask.data.manifest import DataError, Item
 from unmask.faces.detect import Detector
 from unmask.faces.face import Detection
 
@@ -48,6 +49,29 @@ def central(found: Sequence[Detection], size: tuple[int, int]) -> Detection | No
         return float(np.linalg.norm(face.box[:2] + face.box[2:] / 2 - middle) / max(face.box[3], 1.0))
 
     return min(found, key=distance)
+
+
+def recorded_faces(archive: Path) -> dict[str, IndexedFace]:
+    """Return the faces that a store's zip records, by member name; none where it is another data set zip.
+
+    Raises:
+        DataError: a record is damaged.
+    """
+    with zipfile.ZipFile(archive) as opened:
+        members = {Path(name).stem: name for name in opened.namelist() if name.startswith("images/")}
+        rows = list(csv.DictReader(io.StringIO(opened.read("metadata.csv").decode())))
+    if not rows or "points" not in rows[0]:
+        return {}
+    faces = {}
+    for row in rows:
+        try:
+            points = np.array(row["points"].split(), np.float32).reshape(5, 2)
+            box = np.array(row["box"].split(), np.float32).reshape(4)
+            width, height = (int(value) for value in row["size"].split())
+            faces[members[row["name"]]] = IndexedFace(points, box, (width, height))
+        except (ValueError, KeyError) as error:
+            raise DataError(f"{archive}: the record of {row['name']} is damaged ({error})") from None
+    return faces
 
 
 class FaceIndex:
@@ -99,12 +123,15 @@ class FaceIndex:
         detector: Detector,
         on_progress: Callable[[int, int], None] | None = None,
     ) -> dict[tuple[Path, str], IndexedFace | None]:
-        """Find the central face of every item that is not known yet; goes on where it was stopped."""
+        """Find the central face of every item that is not known yet; goes on where it was stopped.
+
+        The crops of a store bring their faces with them (`recorded_faces`).
+        """
         result: dict[tuple[Path, str], IndexedFace | None] = {}
         done = 0
-        for archive in sorted({item.archive for item in items}):
-            faces = self.load(archive)
-            wanted = [item.member for item in items if item.archive == archive]
+        for archive in sorted({item.path for item in items}):
+            faces: dict[str, IndexedFace | None] = dict(recorded_faces(archive)) or self.load(archive)
+            wanted = [item.member for item in items if item.path == archive]
             missing = [member for member in wanted if member not in faces]
             with zipfile.ZipFile(archive) as pictures:
                 for count, member in enumerate(missing, start=1):

@@ -1,4 +1,4 @@
-"""One type for every data set: a list of items, each with its label, manipulation, group and split."""
+"""One type for every data set: a list of items, each with its label, manipulation, group, split and place."""
 
 from __future__ import annotations
 
@@ -12,6 +12,14 @@ from pathlib import Path
 from typing import Literal
 
 Label = Literal["real", "fake"]
+
+LABELS: dict[str, Label] = {"real": "real", "fake": "fake"}
+PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".heic", ".heif"})
+VIDEOS = frozenset({".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".3gp", ".wmv"})
+OVERLAP = "overlap"
+"""The split of items that are neither trained nor tested on: their person is in the test split."""
+SHOWN = 5
+"""So many offending groups an error names."""
 
 KINDS = {
     "dfdc_faces": "DFDC",
@@ -32,66 +40,137 @@ DATA_SETS = {
     "braun-steven+dfi-tensorflow": "wild_reals",
     "mattans+AgeProgression": "utkface",
 }
-"""The data set that a zip of further training pictures belongs to."""
+"""The data set that a zip of further training pictures belongs to, where its rows do not say so."""
 
 
-@dataclass(frozen=True)
+class DataError(ValueError):
+    """A data set cannot be used; the message names the file and what is expected there, in one line."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Item:
-    """One picture of a data set.
+    """One labelled picture or video of a data set.
 
-    `archive` is the zip that holds `member`. `group` is what must not cross a split: the person where
-    one is named, else the picture that a fake was made from, else the picture itself. `original` names
-    the real picture that a fake was made from ("" where unknown).
+    Its pixels are the file `path`, or `member` inside the zip `path`, or, where `path` is a folder or a
+    packed tar file, the pictures therein: frames of one video.
+
+    `name` tells the items of a data set apart. `manipulation` says how a fake was made ("" of a real
+    item), `source` where a real item comes from ("" of a fake, or where it is the data set itself).
+    `group` is what must not cross a split: the person where one is named, else the item that a fake was
+    made from, else the item itself. `original` is the name of the real item that a fake was made from ("":
+    unknown). `split` is "" where the data set has none. `compression` is as the data set calls it.
+    `face_crop`: the picture was cut round the labelled face, so the label speaks of its central face.
+    `voice_only`: a fake of which the voice alone is manipulated; its pictures are those of a real face.
     """
 
     data_set: str
-    archive: Path
-    member: str
     name: str
     label: Label
-    manipulation: str
     group: str
-    original: str
-    split: str
+    path: Path
+    member: str = ""
+    manipulation: str = ""
+    source: str = ""
+    original: str = ""
+    split: str = ""
+    compression: str = ""
+    face_crop: bool = False
+    voice_only: bool = False
+
+    @property
+    def fake(self) -> bool:
+        """Whether the item is labelled fake."""
+        return self.label == "fake"
+
+    @property
+    def place(self) -> tuple[Path, str]:
+        """Where the pixels are: the file, and the member in it."""
+        return self.path, self.member
+
+    @property
+    def file_name(self) -> str:
+        """The name of the file that holds the pixels, or of the member."""
+        return Path(self.member).name if self.member else self.path.name
+
+    @property
+    def suffix(self) -> str:
+        """The file name's extension, in lower case."""
+        return Path(self.member or self.path).suffix.lower()
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether the item is a single picture, by its extension."""
+        return self.suffix in PICTURES
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether the item is a folder or a packed tar file of pictures."""
+        return not self.member and (
+            self.path.name.endswith((".tar.gz", ".tar", ".tgz")) or self.path.is_dir()
+        )
+
+
+def read_label(text: str, where: str) -> Label:
+    """Return the label that a table's cell means, whatever its case.
+
+    Raises:
+        DataError: it is neither real nor fake; the message begins with `where`.
+    """
+    label = LABELS.get(text.strip().lower())
+    if label is None:
+        raise DataError(f"{where}: label {text!r} is neither real nor fake")
+    return label
 
 
 def read_zip(path: Path) -> list[Item]:
     """Read the manifest of a zip of face pictures (`metadata.csv` beside `images/`).
 
     Raises:
-        ValueError: the zip has no `metadata.csv`, or a row has an unknown label or no picture.
+        DataError: the zip cannot be read or has no `metadata.csv`, a row has an unknown label or no picture.
     """
-    with zipfile.ZipFile(path) as archive:
-        members = {Path(n).stem: n for n in archive.namelist() if n.startswith("images/")}
-        try:
-            text = archive.read("metadata.csv").decode()
-        except KeyError:
-            raise ValueError(f"{path.name}: no metadata.csv inside; is this a data set zip?") from None
+    rows, members = _read_metadata(path)
     data_set = DATA_SETS.get(path.stem, path.stem)
     items = []
-    for line, row in enumerate(csv.DictReader(io.StringIO(text)), start=2):
-        name, label = row["name"], row["label"]
-        if label not in ("real", "fake"):
-            raise ValueError(
-                f"{path.name}: metadata.csv line {line}: label {label!r} is neither real nor fake"
-            )
+    for line, row in enumerate(rows, start=2):
+        where = f"{path.name}: metadata.csv line {line}"
+        name = row.get("name") or ""
+        label = read_label(row.get("label") or "", where)
         if name not in members:
-            raise ValueError(f"{path.name}: metadata.csv line {line}: no picture images/{name}")
+            raise DataError(f"{where}: no picture images/{name}")
+        own_set = row.get("data_set") or data_set
         kind = row.get("manipulation") or KINDS.get(path.stem, "unknown")
         items.append(
             Item(
-                data_set=data_set,
-                archive=path,
-                member=members[name],
+                data_set=own_set,
                 name=name,
-                label=label,  # type: ignore[arg-type]
-                manipulation=kind if label == "fake" else "",
+                label=label,
                 group=row.get("identity") or row.get("original") or name,
+                path=path,
+                member=members[name],
+                manipulation=kind if label == "fake" else "",
+                source="" if label == "fake" else row.get("source") or own_set,
                 original=row.get("original") or "",
                 split=row.get("split") or "train",
+                compression=row.get("compression") or "",
+                face_crop=True,
             )
         )
     return items
+
+
+def _read_metadata(path: Path) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """Return the rows of a zip's `metadata.csv`, and its pictures by name without extension."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = {Path(n).stem: n for n in archive.namelist() if n.startswith("images/")}
+            if "metadata.csv" not in archive.namelist():
+                raise DataError(f"{path.name}: no metadata.csv inside; is this a data set zip?")
+            text = archive.read("metadata.csv").decode()
+    except DataError:
+        raise
+    except Exception as error:  # zipfile raises BadZipFile, NotImplementedError, zlib.error and others
+        raise DataError(f"{path}: cannot be read as a zip ({error})") from None
+    return list(csv.DictReader(io.StringIO(text))), members
 
 
 def merge(collections: Iterable[Sequence[Item]]) -> list[Item]:
@@ -128,24 +207,50 @@ def cut_tune(items: Sequence[Item], *, share: float, seed: int = 0) -> list[Item
 def check_leaks(items: Sequence[Item]) -> None:
     """Refuse a manifest in which a group, or a fake and its original, stand in different splits.
 
+    Items of the split `overlap` are in no fold and therefore cross nothing.
+
     Raises:
-        ValueError: names the first groups that cross, and how many there are.
+        DataError: names the first groups that cross with an item on each side, and how many there are.
     """
-    splits: dict[tuple[str, str], set[str]] = {}
-    split_of = {(item.data_set, item.name): item.split for item in items}
-    crossing = []
-    for item in items:
-        splits.setdefault((item.data_set, item.group), set()).add(item.split)
-        origin = split_of.get((item.data_set, item.original), item.split)
-        if origin != item.split:
-            crossing.append(f"{item.name} ({item.split}) was made from {item.original} ({origin})")
-    crossing += [
-        f"group {group} of {data_set} is in {' and '.join(sorted(found))}"
-        for (data_set, group), found in splits.items()
+    used = [item for item in items if item.split != OVERLAP]
+    groups: dict[tuple[str, str], dict[str, Item]] = {}
+    named = {(item.data_set, item.name): item for item in used}
+    apart: dict[tuple[str, str], str] = {}
+    for item in used:
+        groups.setdefault((item.data_set, item.group), {}).setdefault(item.split, item)
+        origin = named.get((item.data_set, item.original))
+        if origin is not None and origin.split != item.split:
+            sentence = f"{item.name} ({item.split}) was made from {origin.name} ({origin.split})"
+            apart.setdefault((item.data_set, item.original), sentence)
+    crossing = [
+        f"group {group} of {data_set} is in {_sides(found)}"
+        for (data_set, group), found in groups.items()
         if len(found) > 1
     ]
     if crossing:
-        raise ValueError(f"{len(crossing)} groups cross splits: " + "; ".join(crossing[:5]))
+        raise DataError(f"{len(crossing)} groups cross splits: {_first(crossing)}")
+    if apart:
+        raise DataError(f"the fakes of {len(apart)} originals cross splits: {_first(list(apart.values()))}")
+
+
+def _sides(found: dict[str, Item]) -> str:
+    return " and ".join(f"{split or 'no split'} ({found[split].name})" for split in sorted(found))
+
+
+def _first(sentences: Sequence[str]) -> str:
+    more = len(sentences) - SHOWN
+    return "; ".join(sentences[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
+
+
+def check_classes(items: Sequence[Item], root: Path, *, real: str, fake: str) -> None:
+    """Refuse a data set of which a class is empty; `real` and `fake` say where its files should lie.
+
+    Raises:
+        DataError: names the folder and the empty class.
+    """
+    for label, expected in (("real", real), ("fake", fake)):
+        if not any(item.label == label for item in items):
+            raise DataError(f"{root}: no {label} video found; expected {expected}")
 
 
 def thin(items: Sequence[Item], most: int, *, seed: int) -> list[Item]:

@@ -44,9 +44,9 @@ class Pictures:
 
     def read_bytes(self, item: Item) -> bytes:
         """Return the item's picture as it is stored."""
-        if item.archive not in self._open:
-            self._open[item.archive] = zipfile.ZipFile(item.archive)
-        return self._open[item.archive].read(item.member)
+        if item.path not in self._open:
+            self._open[item.path] = zipfile.ZipFile(item.path)
+        return self._open[item.path].read(item.member)
 
 
 Faces = Mapping[tuple[Path, str], IndexedFace | None]
@@ -91,7 +91,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self._strength = strength
         self._seed = seed
         self._pictures = Pictures()
-        usable = [item for item in items if faces.get((item.archive, item.member)) is not None]
+        usable = [item for item in items if faces.get(item.place) is not None]
         reals = [item for item in usable if item.label == "real"]
         self._usable = usable
         self._by_name = {(item.data_set, item.name): item for item in reals}
@@ -143,7 +143,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return reals[rng.integers(len(reals))]
 
     def _points(self, item: Item) -> np.ndarray:
-        face = self._faces[(item.archive, item.member)]
+        face = self._faces[item.place]
         assert face is not None
         return face.points
 
@@ -213,7 +213,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, int]]):
     """The product's own crops of the given items, unchanged, with labels (1 = fake)."""
 
     def __init__(self, items: Sequence[Item], faces: Faces, *, size: int) -> None:
-        self._items = [item for item in items if faces.get((item.archive, item.member)) is not None]
+        self._items = [item for item in items if faces.get(item.place) is not None]
         self._faces, self._size, self._pictures = faces, size, Pictures()
 
     @property
@@ -226,7 +226,7 @@ class CropDataset(Dataset[tuple[torch.Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
         item = self._items[index]
-        face = self._faces[(item.archive, item.member)]
+        face = self._faces[item.place]
         assert face is not None
         pixels = warp(self._pictures.read(item), crop_matrix(face.points, self._size), self._size)
         return torch.from_numpy(pixels).permute(2, 0, 1), int(item.label == "fake")

@@ -12,8 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from unmask.data.manifest import Item
 from unmask.evaluation import metrics, page, results
-from unmask.evaluation.items import TUNE, TUNE_SHARE, Item, read_test_data
+from unmask.evaluation.items import TUNE, TUNE_SHARE, read_test_data
 from unmask.evaluation.scoring import Analyse, Run, Score, score_items
 from unmask.evaluation.variants import Variant
 from unmask.runtime.card import Card, WeightError, load_card

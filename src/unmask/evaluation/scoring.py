@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from unmask.evaluation.items import Item
+from unmask.data.manifest import Item
 from unmask.evaluation.variants import Variant, VariantError, Workbench
 from unmask.media.events import MediaError
 from unmask.report.schema import BoxPoint, Person, Report, Track

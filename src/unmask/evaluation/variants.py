@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from unmask.evaluation.items import Item
+from unmask.data.manifest import Item
 
 HALF_SIZE_CRF = 18
 """How clips are encoded again where only half the size was asked for: visually without loss."""
@@ -87,8 +87,12 @@ class Workbench:
         made: list[Path] = []
         try:
             path = item.path
+            if item.is_sequence:
+                raise VariantError(
+                    f"{path}: frames without a video; run unmask prepare and evaluate the store"
+                )
             if item.member:
-                path = self._folder / item.name
+                path = self._folder / item.file_name
                 made.append(path)
                 path.write_bytes(self._read(item))
             if self._variant.touches(item):

@@ -5,17 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from unmask.data.registry import LOADERS
+from unmask.data.store import archives_at
+
+STORES = Path("stores")
+"""Where `unmask prepare` puts a store unless told otherwise, in a folder named like the data set."""
+
 
 def find_archives(paths: Sequence[Path]) -> list[Path]:
-    """Return the zips named, and those in the folders named; the first of two with one data set wins.
+    """Return the zips named, and those of the folders and stores named, in that order.
+
+    A name that is no path, such as `faceforensics`, means the store of that data set in `stores/`.
 
     Raises:
-        ValueError: a path is missing, or a folder holds no zip.
+        ValueError: a path is missing, a folder holds no zip, or a store is not finished.
     """
     archives: list[Path] = []
     for path in paths:
-        found = sorted(path.glob("*.zip")) if path.is_dir() else [path]
-        if not found or not all(p.exists() for p in found):
+        place = path if path.exists() or not (STORES / path).is_dir() else STORES / path
+        found = archives_at(place)
+        if not found and str(path) in LOADERS:
+            raise ValueError(
+                f"{path}: cut its faces first: unmask prepare {path} FOLDER (makes {STORES / path})"
+            )
+        if not found:
             raise ValueError(f"{path}: no data set zip here")
         archives += found
     return archives
