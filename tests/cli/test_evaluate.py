@@ -236,3 +236,27 @@ class TestWrongUse:
 
     def test_quality_out_of_range(self, tree):
         assert run("-t", tree, "--jpeg", 0).exit_code == 2
+
+
+def test_the_benchmark_compares_detectors(tree, bright_is_fake, tmp_path):
+    arguments = [
+        "-c",
+        bright_is_fake,
+        "--embedded",
+        "-t",
+        tree,
+        "-o",
+        tmp_path,
+        "--draws",
+        100,
+        "--threads",
+        1,
+    ]
+    result = CliRunner().invoke(app, ["benchmark", *map(str, arguments), "-q"])
+    assert result.exit_code == 0, result.output
+    detectors = json.loads((tmp_path / "benchmark.json").read_text())["detectors"]
+    assert [row["detector"] for row in detectors] == ["bright.onnx", "embedded"]
+    # Of two fakes and three reals, the bright fake beats the two dark reals; no answer is a wrong one.
+    assert detectors[0]["cells"][0]["auc"] == pytest.approx(2 / 6)
+    assert "| bright.onnx |" in result.output
+    assert "DFDC" in " ".join(detectors[1]["trained_on"]) or "dfdc_faces" in detectors[1]["trained_on"]

@@ -38,7 +38,7 @@ def items(tmp_path_factory) -> list:
 
 
 def data_set(items, **settings) -> PairDataset:
-    faces = {(i.archive, i.member): IndexedFace(POINTS, np.zeros(4, np.float32), (150, 150)) for i in items}
+    faces = {i.place: IndexedFace(POINTS, np.zeros(4, np.float32), (150, 150)) for i in items}
     kinds = {"paint": 1.0}
     strength = Strength(colour=0, noise=0, drop=0, jpeg=0, video=0)
     return PairDataset(

@@ -15,6 +15,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the train extra")
 from skimage import data as pictures  # noqa: E402
 
+from unmask.data.manifest import Item  # noqa: E402
 from unmask.models.registry import create  # noqa: E402
 from unmask.models.weights import load_weights, packaged_weights  # noqa: E402
 from unmask.runtime.card import load_card, verify  # noqa: E402
@@ -22,7 +23,7 @@ from unmask.training import checkpoint, loop  # noqa: E402
 from unmask.training.config import Phase, TrainingConfig  # noqa: E402
 from unmask.training.export import export  # noqa: E402
 from unmask.training.optimiser import learning_rate  # noqa: E402
-from unmask.training.run import run  # noqa: E402
+from unmask.training.run import run, without_kinds  # noqa: E402
 
 SETTINGS = {
     "model": "efficientnet_lite0",
@@ -252,6 +253,17 @@ def test_wrong_settings_name_the_field(data_set, tmp_path):
 def test_a_class_without_pictures_is_named(data_set, tmp_path):
     with pytest.raises(ValueError, match="no training pictures for unknown kind"):
         run(SETTINGS | {"kinds": {"unknown kind": 1.0}}, [data_set], tmp_path, report=silent)
+
+
+def test_a_kind_is_left_out_with_the_reals_of_its_source():
+    def item(name: str, data_set: str, kind: str) -> Item:
+        label = "fake" if kind else "real"
+        return Item(data_set=data_set, name=name, label=label, group=name, path=Path("x"), manipulation=kind)
+
+    items = [item("a", "one", ""), item("b", "one", "swap"), item("c", "two", ""), item("d", "two", "paint")]
+    assert [i.name for i in without_kinds(items, ["swap"])] == ["c", "d"]
+    with pytest.raises(ValueError, match="no fake is of kind swop; there are paint, swap"):
+        without_kinds(items, ["swop"])
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoint(data_set, tmp_path):

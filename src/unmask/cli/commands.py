@@ -17,6 +17,7 @@ _COMMANDS = {
     "prepare": ("Cut the faces of a data set into a store that training reads.", _LABORATORY),
     "train": ("Train a detector on data sets.", _LABORATORY),
     "evaluate": ("Measure a detector on labelled media.", _LABORATORY),
+    "benchmark": ("Compare several detectors on several data sets.", _LABORATORY),
     "calibrate": ("Fit probabilities and thresholds of an exported network.", _LABORATORY),
     "export": ("Turn a checkpoint into an ONNX file with its card.", _LABORATORY),
 }

@@ -97,10 +97,10 @@ def command(
             threads=threads,
             device=device,
             draws=draws,
-            command=_command_line(),
+            command=command_line(),
         )
-        _check_folder(output)
-        with _Bar(quiet) as bar:
+        check_folder(output)
+        with Bar(quiet) as bar:
             result = evaluate(plan, on_progress=bar.step)
         if output is not None:
             result.write(output)
@@ -112,11 +112,12 @@ def command(
         typer.echo(f"written: {output}/evaluation.json, scores.csv, index.html, false_alarms.png, misses.png")
 
 
-def _command_line() -> str:
+def command_line() -> str:
+    """Return the command as it was typed, for the record."""
     return shlex.join(["unmask", *sys.argv[1:]])
 
 
-def _check_folder(output: Path | None) -> None:
+def check_folder(output: Path | None) -> None:
     """Find out before the work begins whether its result can be written."""
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
@@ -125,7 +126,7 @@ def _check_folder(output: Path | None) -> None:
         probe.unlink()
 
 
-class _Bar:
+class Bar:
     """A progress bar on the error stream."""
 
     def __init__(self, quiet: bool) -> None:
@@ -144,7 +145,7 @@ class _Bar:
         )
         self._tasks: dict[str, Any] = {}
 
-    def __enter__(self) -> _Bar:
+    def __enter__(self) -> Bar:
         self._progress.start()
         return self
 
@@ -152,6 +153,7 @@ class _Bar:
         self._progress.stop()
 
     def step(self, stage: str, done: int, total: int) -> None:
+        """Show how far a stage has come."""
         if stage not in self._tasks:
             self._tasks[stage] = self._progress.add_task(stage, total=total)
         self._progress.update(self._tasks[stage], completed=done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,28 @@ def training_items(archives: Sequence[Path], *, tune_share: float, seed: int) ->
     return [item for item in items if item.split in ("train", "tune")]
 
 
+def without_kinds(items: Sequence[Item], kinds: Collection[str]) -> list[Item]:
+    """Leave out kinds of fakes, and the reals of the data sets that they are in.
+
+    With the fakes alone gone, a detector could still learn the look of their source from its reals.
+
+    Raises:
+        ValueError: no item is of a kind named.
+    """
+    present = {item.manipulation for item in items if item.label == "fake"}
+    unknown = sorted(set(kinds) - present)
+    if unknown:
+        raise ValueError(
+            f"leave_out: no fake is of kind {', '.join(unknown)}; there are {', '.join(sorted(present))}"
+        )
+    sources = {item.data_set for item in items if item.manipulation in kinds}
+    return [
+        item
+        for item in items
+        if (item.manipulation not in kinds if item.label == "fake" else item.data_set not in sources)
+    ]
+
+
 def run(
     settings: dict[str, Any], paths: Sequence[Path], folder: Path, *, report: Callable[[str], None]
 ) -> Path:
@@ -39,6 +61,10 @@ def run(
     archives = find_archives(paths)
     config = TrainingConfig.model_validate(settings | {"archives": [path.name for path in archives]})
     items = training_items(archives, tune_share=config.tune_share, seed=config.tune_seed)
+    if config.leave_out:
+        items = without_kinds(items, config.leave_out)
+        kinds = {kind: share for kind, share in config.kinds.items() if kind not in config.leave_out}
+        config = config.model_copy(update={"kinds": kinds})
     present = {item.manipulation for item in items if item.label == "fake"}
     if not config.kinds:
         config = config.model_copy(update={"kinds": dict.fromkeys(sorted(present), 1.0)})

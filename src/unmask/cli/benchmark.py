@@ -1,0 +1,75 @@
+"""`unmask benchmark`: several detectors on several data sets, in one table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    test_data: Annotated[
+        list[Path],
+        typer.Option("--test-data", "-t", help="As of `unmask evaluate`; may be given several times."),
+    ],
+    checkpoint: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--checkpoint", "-c", help="An exported .onnx, or a checkpoint; may be given several times."
+        ),
+    ] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Measure the embedded detector too (alone: the only one).")
+    ] = False,
+    split: Annotated[
+        str | None, typer.Option(help="Measure this split only. Without it: all but `frozen`.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for benchmark.json and benchmark.md.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Take this many items at random from each data set.")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Frames analysed of a clip.")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="Processor threads (0: all).")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, tensorrt or openvino.")] = "auto",
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws behind the intervals.")] = 2000,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+) -> None:
+    """Compare detectors: AUC on each data set, and the gap between data sets seen in training and others.
+
+    Example: unmask benchmark -c xception.onnx -c lite0.onnx --embedded -t faces.zip -t clips --split val
+    """
+    from unmask.cli.evaluate import Bar, check_folder, command_line
+    from unmask.evaluation.benchmark import benchmark, to_json, to_markdown
+    from unmask.evaluation.items import TestDataError
+    from unmask.evaluation.run import Plan
+    from unmask.runtime.card import WeightError
+    from unmask.runtime.session import DeviceError
+
+    detectors: list[Path | None] = [*(checkpoint or ())]
+    if embedded or not detectors:
+        detectors.append(None)
+    plan = Plan(
+        test_data=tuple(test_data),
+        split=split,
+        limit=limit,
+        frames=frames,
+        threads=threads,
+        device=device,
+        draws=draws,
+    )
+    try:
+        check_folder(output)
+        with Bar(quiet) as bar:
+            rows = benchmark(detectors, plan, on_progress=bar.step)
+        if output is not None:
+            content = json.dumps(to_json(rows, command=command_line()), indent=1, ensure_ascii=False) + "\n"
+            (output / "benchmark.json").write_text(content, "utf-8")
+            (output / "benchmark.md").write_text(to_markdown(rows), "utf-8")
+    except (TestDataError, WeightError, DeviceError, ValueError, OSError) as error:
+        typer.echo(f"unmask benchmark: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(to_markdown(rows))
