@@ -16,7 +16,7 @@ import numpy as np
 
 from unmask.evaluation.metrics import measure
 from unmask.evaluation.results import sample_of
-from unmask.evaluation.run import Plan, evaluate, network
+from unmask.evaluation.run import Plan, Progress, evaluate, network
 from unmask.evaluation.scoring import Score
 from unmask.runtime.card import WEIGHTS, load_card
 
