@@ -44,14 +44,7 @@ SIDES = {
     "meso4": 256,
     "mesoinception4": 256,
 }
-EVERY_KIND = [
-    "efficientnet_b0",
-    "tf_efficientnet_b0",
-    "efficientnet_lite0",
-    "xception",
-    "meso4",
-    "mesoinception4",
-]
+EVERY_KIND = ["efficientnet_b0", "xception", "meso4", "mesoinception4"]
 
 
 @functools.cache
@@ -74,7 +67,7 @@ def test_parameters_are_as_many_as_published(name):
     assert count(name, 1000) == PUBLISHED[name]
 
 
-@pytest.mark.parametrize("name", [name for name in PUBLISHED if name.startswith("efficientnet")])
+@pytest.mark.parametrize("name", ["efficientnet_b1", "efficientnet_lite1"])
 def test_padding_as_in_tensorflow_adds_no_parameter(name):
     assert count(f"tf_{name}", 1000) == PUBLISHED[name]
 
