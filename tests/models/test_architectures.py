@@ -180,6 +180,20 @@ def test_the_first_parts_alone_can_be_frozen_also_in_training_mode():
     assert not any(k.startswith("blocks.1.") and k.endswith("running_mean") for k in frozen)
 
 
+def test_freezing_leaves_the_mode_of_the_other_parts_alone():
+    model = create("meso4").train()
+    held = model.blocks[3].norm.eval()
+    model.freeze_backbone(1)
+    assert [block.training for block in model.blocks] == [False, True, True, True]
+    assert not held.training
+    model.fine_tune()
+    assert [block.training for block in model.blocks] == [True] * 4
+    assert not held.training
+    model.eval().freeze_backbone(2)
+    model.fine_tune()
+    assert not any(module.training for module in model.modules())
+
+
 def test_more_parts_than_there_are_cannot_be_frozen():
     with pytest.raises(ValueError, match="cannot freeze 8 parts: Meso has 6"):
         create("meso4").freeze_backbone(8)
