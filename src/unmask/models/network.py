@@ -68,10 +68,14 @@ class Network(nn.Module, ABC):
         count = len(self.parts()) if parts is None else parts
         if not 0 <= count <= len(self.parts()):
             raise ValueError(f"cannot freeze {count} parts: {type(self).__name__} has {len(self.parts())}")
-        self._frozen = count
         for index, part in enumerate(self.parts()):
             part.requires_grad_(index >= count)
-        self.train(self.training)
+            # Parts that stay free keep their mode: training may hold some of their averages still.
+            if index < count:
+                part.eval()
+            elif index < self._frozen:
+                part.train(self.training)
+        self._frozen = count
 
     def fine_tune(self) -> None:
         """Let every weight learn again."""
