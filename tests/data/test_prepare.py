@@ -345,3 +345,12 @@ def test_an_index_of_another_format_is_refused(tmp_path):
     (tmp_path / "store.json").write_text('{"format": "unmask.store/9"}')
     with pytest.raises(DataError, match=r"unmask\.store/9"):
         Index.read(tmp_path)
+
+
+def test_a_damaged_record_of_a_face_is_named(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.csv", "name,label,points,box,size\nx,real,1 2 3,0 0 1 1,9 9\n")
+        archive.writestr("images/x.jpg", b"")
+    with pytest.raises(DataError, match=r"a\.zip: the record of x is damaged"):
+        recorded_faces(path)
