@@ -148,8 +148,9 @@ class TestGoingOn:
         with pytest.raises(ValueError, match=r"has not finished here \(0 of 1 zips\)"):
             find_archives([folder])
         (folder / "work/.00000099-abc.part.zip").write_bytes(b"half written")
+        (folder / "work/00000006.zip").write_bytes(b"")
         (folder / ".store-abc.part.json").write_bytes(b"half written")
-        already = len(list((folder / "work").glob("0*.zip")))
+        already = sum(map(zipfile.is_zipfile, (folder / "work").glob("0*.zip")))
         steps: list[int] = []
         prepare(load("list", listed), folder, SETTINGS, on_progress=lambda done, _: steps.append(done))
         assert steps[0] == already > 0
@@ -200,6 +201,18 @@ class TestGoingOn:
             prepare(items, store, Settings(frames=5, margin=2.0))
         with pytest.raises(DataError, match="begun with other items"):
             prepare(items[1:], store, SETTINGS)
+
+    def test_two_commands_do_not_work_on_one_store(self, store, listed, tmp_path):
+        pytest.importorskip("fcntl", reason="no file locks on this system")
+        items = load("list", listed)
+
+        def second(done: int, total: int) -> None:
+            with pytest.raises(DataError, match="another unmask prepare is at work here"):
+                prepare(items, store, SETTINGS)
+
+        before = contents(store)
+        prepare(items, store, SETTINGS, on_progress=second)
+        assert contents(store) == before
 
     def test_a_folder_with_other_things_is_left_alone(self, listed, tmp_path):
         (tmp_path / "thesis.txt").write_text("mine")
