@@ -62,6 +62,26 @@ def test_reads_labels_groups_and_manipulations(tmp_path):
     assert [i.split for i in read] == ["train", "val", "train"]
 
 
+def test_a_row_of_a_store_names_its_data_set_source_and_compression(tmp_path):
+    path = tmp_path / "x-00000.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(
+            "metadata.csv",
+            "name,label,identity,split,data_set,source,compression\na,real,000-003,val,faceforensics,YouTube,c23\n",
+        )
+        archive.writestr("images/a.jpg", b"x")
+    (read,) = read_zip(path)
+    assert (read.data_set, read.source, read.compression) == ("faceforensics", "YouTube", "c23")
+    assert (read.group, read.split, read.place) == ("000-003", "val", (path, "images/a.jpg"))
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"\x00" * 100])
+def test_a_broken_zip_is_named(tmp_path, content):
+    (tmp_path / "broken.zip").write_bytes(content)
+    with pytest.raises(DataError, match=r"broken\.zip: cannot be read as a zip"):
+        read_zip(tmp_path / "broken.zip")
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [({"name": "a", "label": "maybe"}, "line 2"), ({"name": "a", "label": ""}, "neither real nor fake")],

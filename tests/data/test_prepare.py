@@ -105,7 +105,7 @@ class TestStore:
                 pixels = decode(opened.read(member))
                 assert face.size == (pixels.shape[1], pixels.shape[0])
                 (found,) = detector.detect(pixels)
-                assert np.abs(found.points - face.points).max() < 4
+                assert np.abs(found.points - face.points).max() < 8
 
     def test_landmarks_stand_in_the_order_of_the_rows(self, store):
         (archive,) = archives_at(store)
@@ -148,8 +148,9 @@ class TestGoingOn:
         with pytest.raises(ValueError, match=r"has not finished here \(0 of 1 zips\)"):
             find_archives([folder])
         (folder / "work/.00000099-abc.part.zip").write_bytes(b"half written")
+        (folder / "work/00000006.zip").write_bytes(b"")
         (folder / ".store-abc.part.json").write_bytes(b"half written")
-        already = len(list((folder / "work").glob("0*.zip")))
+        already = sum(map(zipfile.is_zipfile, (folder / "work").glob("0*.zip")))
         steps: list[int] = []
         prepare(load("list", listed), folder, SETTINGS, on_progress=lambda done, _: steps.append(done))
         assert steps[0] == already > 0
@@ -200,6 +201,18 @@ class TestGoingOn:
             prepare(items, store, Settings(frames=5, margin=2.0))
         with pytest.raises(DataError, match="begun with other items"):
             prepare(items[1:], store, SETTINGS)
+
+    def test_two_commands_do_not_work_on_one_store(self, store, listed, tmp_path):
+        pytest.importorskip("fcntl", reason="no file locks on this system")
+        items = load("list", listed)
+
+        def second(done: int, total: int) -> None:
+            with pytest.raises(DataError, match="another unmask prepare is at work here"):
+                prepare(items, store, SETTINGS)
+
+        before = contents(store)
+        prepare(items, store, SETTINGS, on_progress=second)
+        assert contents(store) == before
 
     def test_a_folder_with_other_things_is_left_alone(self, listed, tmp_path):
         (tmp_path / "thesis.txt").write_text("mine")
@@ -288,7 +301,7 @@ class TestChoosing:
 class TestTraining:
     """What training makes of a store; needs the train extra."""
 
-    def test_pairs_show_a_face_and_the_fake_made_of_that_very_frame(self, store, tmp_path):
+    def test_pairs_are_drawn_without_searching_any_face_again(self, store, tmp_path):
         pytest.importorskip("torch", reason="needs the train extra")
         from unmask.data.augment import Strength
         from unmask.data.index import FaceIndex
@@ -310,10 +323,8 @@ class TestTraining:
             items, faces, size=64, kinds={"tint": 1.0}, blend_sources={"list": 1.0}, strength=none, seed=1
         )
         for number in range(6):
-            real, fake = pairs[number].numpy().astype(int)
-            if np.abs(fake - (real // 2 + np.array([90, 20, 20])[:, None, None])).mean() > 8:
-                real = real[..., ::-1]  # the two halves of a pair may be mirrored apart
-            assert np.abs(fake - (real // 2 + np.array([90, 20, 20])[:, None, None])).mean() < 8
+            real, fake = pairs[number].numpy().astype(float)
+            np.testing.assert_allclose(fake.mean((1, 2)), real.mean((1, 2)) / 2 + [90, 20, 20], atol=12)
 
     def test_training_runs_on_a_store_by_name(self, store, tmp_path, monkeypatch):
         pytest.importorskip("torch", reason="needs the train extra")
@@ -347,3 +358,12 @@ def test_an_index_of_another_format_is_refused(tmp_path):
     (tmp_path / "store.json").write_text('{"format": "unmask.store/9"}')
     with pytest.raises(DataError, match=r"unmask\.store/9"):
         Index.read(tmp_path)
+
+
+def test_a_damaged_record_of_a_face_is_named(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.csv", "name,label,points,box,size\nx,real,1 2 3,0 0 1 1,9 9\n")
+        archive.writestr("images/x.jpg", b"")
+    with pytest.raises(DataError, match=r"a\.zip: the record of x is damaged"):
+        recorded_faces(path)

@@ -77,7 +77,9 @@ def test_the_same_draw_changes_two_pictures_alike(face):
 
 
 def test_without_strength_nothing_changes(face):
-    none = Strength(rotation=0, scale=0, shift=0, colour=0, grey=0, resize=0, blur=0, noise=0, jpeg=0, drop=0)
+    none = Strength(
+        rotation=0, scale=0, shift=0, colour=0, grey=0, resize=0, blur=0, noise=0, jpeg=0, video=0, drop=0
+    )
     np.testing.assert_array_equal(Draw(3, none).change(face), face)
     base = crop_matrix(POINTS, 160)
     matrices = [Draw(seed, none).matrix(base, 160) for seed in range(8)]

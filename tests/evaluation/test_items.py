@@ -206,6 +206,28 @@ class TestList:
             read_test_data([path])
 
 
+def test_a_public_data_set_by_name(tmp_path):
+    for name in ("YouTube-real/1", "YouTube-real/2", "Celeb-synthesis/id1_id0_0007", "Celeb-real/id1_0003"):
+        make_file(tmp_path / f"{name}.mp4")
+    (tmp_path / "List_of_testing_videos.txt").write_text(
+        "1 YouTube-real/1.mp4\n0 Celeb-synthesis/id1_id0_0007.mp4\n"
+    )
+    named_path = Path(f"celeb_df_v2={tmp_path}")
+    assert sorted(named(read_test_data([named_path], split="test"))) == ["1.mp4", "id1_id0_0007.mp4"]
+    # a video of the tested id1 is held back
+    assert sorted(named(read_test_data([named_path]))) == ["1.mp4", "2.mp4", "id1_id0_0007.mp4"]
+    with pytest.raises(TestDataError, match="unknown data set 'celeb_df'; did you mean celeb_df_v"):
+        read_test_data([Path(f"celeb_df={tmp_path}")])
+
+
+def test_a_store_that_is_not_finished(tmp_path):
+    (tmp_path / "store.json").write_text(
+        '{"format": "unmask.store/1", "settings": {}, "plan": "", "total": 2, "shards": {}}'
+    )
+    with pytest.raises(TestDataError, match=r"has not finished here \(0 of 2 zips\)"):
+        read_test_data([tmp_path])
+
+
 def test_nothing_there(tmp_path):
     with pytest.raises(TestDataError, match="no such test data"):
         read_test_data([tmp_path / "absent"])

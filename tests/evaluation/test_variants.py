@@ -236,3 +236,9 @@ def test_pictures_are_known_by_their_extension():
     assert at(Path("a.WEBP")).is_picture
     assert not at(Path("a.mkv")).is_picture
     assert at(Path("x.zip"), "images/a.jpg").is_picture
+
+
+def test_packed_frames_without_a_video_are_refused(tmp_path):
+    with Workbench() as bench, pytest.raises(VariantError, match=r"1\.tar\.gz: frames without a video"):  # noqa: SIM117
+        with bench.file(at(tmp_path / "1.tar.gz")):
+            pass

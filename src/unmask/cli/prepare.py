@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -58,6 +57,7 @@ def command(
     from unmask.data.prepare import prepare, select
     from unmask.data.registry import load
     from unmask.media.output import OutputError
+    from unmask.runtime.session import cores
     from unmask.training.archives import STORES
 
     place = output or STORES / dataset
@@ -81,9 +81,7 @@ def command(
             typer.echo(f"left out: {reason}", err=True)
         typer.echo(_counts(items))
         with _Bar(quiet) as bar:
-            index = prepare(
-                items, place, settings, workers=workers or os.cpu_count() or 1, on_progress=bar.step
-            )
+            index = prepare(items, place, settings, workers=workers or cores(), on_progress=bar.step)
     except (DataError, OutputError, ValueError, OSError) as error:
         typer.echo(f"unmask prepare: {error}", err=True)
         raise typer.Exit(2) from None

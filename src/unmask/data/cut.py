@@ -239,7 +239,11 @@ class Cutter:
             ordered = ordered[:1]
         number = {track: person for person, tracks in enumerate(ordered) for track in tracks}
         kept = [replace(crop, person=number[crop.person]) for crop in crops if crop.person in number]
-        return sorted(kept, key=lambda crop: (crop.person, crop.frame))
+        return [
+            crop
+            for person in range(len(ordered))
+            for crop in thin_by_time([c for c in kept if c.person == person], self._settings.frames)
+        ]
 
     def _cut_picture(self, frame: Frame, *, central_face: bool) -> list[Crop]:
         faces = self._tracker().update(frame, landmarks=True)
@@ -267,6 +271,19 @@ class Cutter:
 
     def _tracker(self) -> Tracker:
         return Tracker(self._detector, self._landmarker)
+
+
+def thin_by_time(crops: Sequence[Crop], count: int) -> list[Crop]:
+    """Keep at most `count` crops of a person, in order of time and spread evenly over it.
+
+    There are more where a file does not tell its length, or tells it wrongly.
+    """
+    ordered = sorted(crops, key=lambda crop: crop.frame)
+    if len(ordered) <= count:
+        return ordered
+    times = np.array([crop.time or 0.0 for crop in ordered])
+    wanted = np.linspace(times[0], times[-1], count)
+    return [ordered[place] for place in sorted({int(np.abs(times - time).argmin()) for time in wanted})]
 
 
 def _result(crops: Sequence[Crop], problem: str = "") -> Cuts:

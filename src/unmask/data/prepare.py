@@ -23,6 +23,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from multiprocessing import get_context, parent_process
@@ -47,6 +48,7 @@ LEFT_OUT = (FROZEN, OVERLAP)
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The date of every member, so that equal content gives equal zips."""
 ROWS = "rows.json"
+LOCK = "lock"
 
 Progress = Callable[[int, int], None]
 
@@ -130,49 +132,72 @@ def prepare(
     """
     check_leaks(items)
     jobs = plan(items, settings)
-    shards: dict[int, list[Job]] = {}
-    for job in jobs:
-        shards.setdefault(job.shard, []).append(job)
-    index = _open(folder, jobs, settings, len(shards))
-    work = folder / store.WORK
-    waiting = {
-        number: {job.number for job in own} for number, own in shards.items() if number not in index.shards
-    }
-    _clean(work, waiting)
-    missing = []
-    for number in waiting:
-        for job in shards[number]:
-            if part_path(work, job).is_file():
-                waiting[number].discard(job.number)
-            else:
-                missing.append(job)
-    done = len(jobs) - len(missing)
-
-    def pack_if_whole(number: int) -> None:
-        if number in waiting and not waiting[number]:
-            del waiting[number]
-            index.shards[number] = pack(shards[number], folder, settings)
-            index.write(folder)
-            _write_problems(folder, index)
-            for job in shards[number]:
-                part_path(work, job).unlink()
-
-    for number in list(waiting):
-        pack_if_whole(number)
-    if on_progress:
-        on_progress(done, len(jobs))
-    for job in _cut_all(missing, work, settings, workers):
-        done += 1
-        if on_progress:
-            on_progress(done, len(jobs))
-        waiting[job.shard].discard(job.number)
-        pack_if_whole(job.shard)
-    shutil.rmtree(work, ignore_errors=True)
+    index = _open(folder, jobs, settings, len({job.shard for job in jobs}))
+    with _sole(folder / store.WORK):
+        index = store.Index.read(folder) or index
+        _fill(index, jobs, folder, settings, workers, on_progress or (lambda done, total: None))
+    shutil.rmtree(folder / store.WORK, ignore_errors=True)
     if not any(shard.crops for shard in index.shards.values()):
         raise DataError(
             f"{folder}: no face was found in any of {len(jobs)} items; see {store.PROBLEMS} there"
         )
     return index
+
+
+def _fill(
+    index: store.Index,
+    jobs: Sequence[Job],
+    folder: Path,
+    settings: Settings,
+    workers: int,
+    on_progress: Progress,
+) -> None:
+    """Cut what is missing and pack each zip as soon as it is whole."""
+    work = folder / store.WORK
+    shards: dict[int, list[Job]] = {}
+    for job in jobs:
+        if job.shard not in index.shards:
+            shards.setdefault(job.shard, []).append(job)
+    _clean(folder, {part_path(work, job).name for own in shards.values() for job in own})
+    missing = [job for own in shards.values() for job in own if not zipfile.is_zipfile(part_path(work, job))]
+    waiting = {number: {job.number for job in own} for number, own in shards.items()}
+
+    def finish(finished: Sequence[Job]) -> None:
+        for job in finished:
+            waiting[job.shard].discard(job.number)
+        for number in {job.shard for job in finished}:
+            if not waiting[number]:
+                index.shards[number] = pack(shards[number], folder, settings)
+                index.write(folder)
+                _write_problems(folder, index)
+                for job in shards[number]:
+                    part_path(work, job).unlink()
+        on_progress(len(jobs) - sum(map(len, waiting.values())), len(jobs))
+
+    absent = {job.number for job in missing}
+    finish([job for own in shards.values() for job in own if job.number not in absent])
+    for job in _cut_all(missing, work, settings, workers):
+        finish([job])
+
+
+@contextmanager
+def _sole(work: Path) -> Iterator[None]:
+    """Hold the store for one process at a time; the hold ends with the process, whatever ends that.
+
+    Raises:
+        DataError: another process is at work in the store.
+    """
+    try:
+        import fcntl
+    except ImportError:  # not on Windows
+        yield
+        return
+    with (work / LOCK).open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise DataError(f"{work.parent}: another unmask prepare is at work here; wait for it") from None
+        yield
 
 
 def plan(items: Sequence[Item], settings: Settings) -> list[Job]:
@@ -220,16 +245,13 @@ def _open(folder: Path, jobs: Sequence[Job], settings: Settings, total: int) -> 
             "added or moved since); choose another --output"
         )
     (folder / store.WORK).mkdir(exist_ok=True)
-    for left in folder.glob(".*.part*"):
-        left.unlink()
     return index
 
 
-def _clean(work: Path, waiting: dict[int, set[int]]) -> None:
+def _clean(folder: Path, wanted: set[str]) -> None:
     """Remove what a killed run left of files that were being written, and parts of finished zips."""
-    wanted = {f"{number:08d}.zip" for numbers in waiting.values() for number in numbers}
-    for path in work.iterdir():
-        if path.name not in wanted:
+    for path in [*(folder / store.WORK).iterdir(), *folder.glob(".*.part*")]:
+        if path.name not in wanted and path.name != LOCK:
             path.unlink()
 
 

@@ -189,7 +189,7 @@ def worst(scores: Sequence[Score], *, fake: bool, count: int = WORST) -> list[Sc
         for score in scores
         if score.item.fake == fake and (score.outcome == opposite or badness(score) > 0.5)
     ]
-    return sorted(mistakes, key=lambda score: (-badness(score), score.item.name))[:count]
+    return sorted(mistakes, key=lambda score: (-badness(score), score.item.file_name))[:count]
 
 
 def draw_sheet(scores: Sequence[Score], *, variant: Variant | None = None, columns: int = 6) -> bytes | None:
@@ -214,7 +214,7 @@ def _tile(bench: Workbench, score: Score) -> np.ndarray:
         tile[4 : 4 + size[1], 4 : 4 + size[0]] = small
     score_text = "none" if score.probability is None else f"{score.probability:.3f}"
     name = score.item.manipulation or score.item.source
-    for text, line in ((f"{score_text} {name}"[:TEXT], 14), (score.item.name[:TEXT], 28)):
+    for text, line in ((f"{score_text} {name}"[:TEXT], 14), (score.item.file_name[:TEXT], 28)):
         place = (4, THUMBNAIL + line)
         cv2.putText(tile, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.36, (40, 40, 40), 1, cv2.LINE_AA)
     return tile

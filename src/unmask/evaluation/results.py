@@ -213,7 +213,7 @@ def to_csv(scores: Sequence[Score]) -> str:
         item = score.item
         writer.writerow(
             [
-                item.data_set, item.split, item.name, "fake" if item.fake else "real", item.manipulation,
+                item.data_set, item.split, item.file_name, "fake" if item.fake else "real", item.manipulation,
                 item.source, item.group, score.outcome, _blank(score.probability, 6), score.faces,
                 _blank(score.face_width, 1), score.kind, score.reason,
             ]

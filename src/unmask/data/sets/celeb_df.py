@@ -3,7 +3,7 @@
 `List_of_testing_videos.txt` gives the test split, and in it **1 means real**. The rest is no clean training
 set: the fakes of the list were made from videos that are not in it, and show people of whom other videos are
 not in it. An unlisted video whose person (target or donor) also stands in the list is therefore put in the
-split `overlap`, which is neither trained nor tested on; of version 2 that leaves only YouTube-real for
+split `overlap`, which is neither trained nor tested on; of version 2 that leaves little but YouTube-real for
 training. The data set is meant, and mostly used, for testing what was trained elsewhere.
 """
 
