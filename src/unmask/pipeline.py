@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import unmask
-from unmask.evidence.base import Analyser, Evidence, Heat
+from unmask.evidence.base import Analyser, Evidence, Heat, Signals
 from unmask.evidence.registry import Options, create
 from unmask.evidence.schedule import UNKNOWN_INTERVAL, Between, Spread, Ticks
 from unmask.evidence.visual import Visual
 from unmask.faces.detect import NETWORK, Detector
 from unmask.faces.face import Face
-from unmask.faces.landmarks import MESH_NETWORK, Landmarker
+from unmask.faces.landmarks import MESH_NETWORK, Landmarker, with_landmarks
 from unmask.faces.persons import NETWORK as LIKENESS_NETWORK
 from unmask.faces.persons import Persons
 from unmask.faces.track import Tracker
@@ -50,6 +50,7 @@ def analyse(
     analysers: Sequence[str] | None = None,
     on_progress: Callable[[float], None] | None = None,
     on_heat: Callable[[Heat], None] | None = None,
+    on_signals: Callable[[Signals], None] | None = None,
 ) -> schema.Report:
     """Analyse one video, picture or sound file.
 
@@ -66,9 +67,11 @@ def analyse(
             None takes that of the calibration.
         model: another network for the visual analyser (an exported file with its card, or a checkpoint),
             or a network for each analyser named.
-        analysers: names of the analysers to use; None takes all.
+        analysers: names of the analysers to use; None takes all, those that need every frame (`continuous`
+            in `unmask.evidence.registry`) only with `every_frame`.
         on_progress: called with the share done, 0..1.
         on_heat: called with the heat map of each face examined.
+        on_signals: called at the end with the raw signals of each track, by analyser.
 
     Raises:
         MediaError: the file is missing or cannot be analysed.
@@ -83,9 +86,12 @@ def analyse(
     clock = _Clock()
     count = set_threads(threads)
     with clock("load"):
-        options = Options(threads=count, device=device, models=_models(model), on_heat=on_heat)
-        examiners = create(analysers, options)
-        tracker = Tracker(Detector(threads=count, device=device), Landmarker(threads=count, device=device))
+        options = Options(
+            threads=count, device=device, models=_models(model), on_heat=on_heat, on_signals=on_signals
+        )
+        examiners = create(analysers, options, continuous=every_frame)
+        landmarker = Landmarker(threads=count, device=device)
+        tracker = Tracker(Detector(threads=count, device=device), landmarker)
         likeness = Persons(threads=count, device=device)
     events = read(
         path,
@@ -100,7 +106,7 @@ def analyse(
     assert isinstance(media, Media)
     length = _length(media, start, end)
     spread = None if every_frame else Spread(frames, start=start or 0.0, length=length)
-    run = _Pass(tracker, likeness, examiners, spread, clock)
+    run = _Pass(tracker, landmarker, likeness, examiners, spread, clock)
     for analyser in examiners:
         analyser.begin(media)
     for event in clock.each("decode", events):
@@ -162,6 +168,7 @@ class _Pass:
     def __init__(
         self,
         tracker: Tracker,
+        landmarker: Landmarker,
         likeness: Persons,
         analysers: Sequence[Analyser],
         spread: Spread | None,
@@ -176,6 +183,7 @@ class _Pass:
         self._every = [a for a in analysers if spread is None or a.needs.frames == "every"]
         self._some = [a for a in analysers if a not in self._every]
         self._landmarks = any(a.needs.landmarks for a in analysers)
+        self._meshes = landmarker if any(a.needs.landmarks for a in self._every) else None
         self._ticks = Ticks(TRACK_RATE)
         self._between = Between()
         self._gaps: list[Gap] = []
@@ -230,6 +238,9 @@ class _Pass:
     def _show_every(self, seen: Iterator[tuple[Frame, list[Face]]]) -> None:
         for frame, faces in seen:
             self.analysed += 1
+            if self._meshes is not None:
+                with self._clock("faces"):
+                    faces = with_landmarks(frame, faces, self._meshes)
             self._show(self._every, frame, faces)
 
     def _show(self, analysers: Sequence[Analyser], frame: Frame, faces: list[Face]) -> None:
