@@ -1,8 +1,8 @@
 """Films a made-up living face whose pulse, blinks, breathing and head motion are known.
 
-The face is NASA's portrait of Eileen Collins that scikit-image brings along (public domain), enlarged so that the
-detector's box is 227 pixels high. Head and shoulders move as layers over a still background; the skin's colour
-beats; upper lids come down by stretching the skin between brow and lid; light drifts and flickers; every
+The face is NASA's portrait of Eileen Collins that scikit-image brings along (public domain), enlarged so that
+the detector's box is 227 pixels high. Head and shoulders move as layers over a still background; the skin's
+colour beats; upper lids come down by stretching the skin between brow and lid; light drifts and flickers; every
 frame gets new sensor noise and goes through H.264.
 """
 
@@ -120,14 +120,14 @@ class Actor:
             top, bottom = top[np.argsort(top[:, 0])], bottom[np.argsort(bottom[:, 0])]
             across = np.arange(int(top[0, 0]) + 1, int(top[-1, 0]))
             lid = np.interp(across, top[:, 0], top[:, 1])
-            # A little more than the lid's edge: lashes and the eye's outline go down with it.
-            lid = lid + 3.0
             rest = np.maximum(np.interp(across, bottom[:, 0], bottom[:, 1]), lid + 0.5)
             now = lid + closure * (rest - lid)
-            begin = lid - 14.0
+            # The lashes go down as they are; the skin above them is stretched.
+            begin, fold, lashes = lid - 16.0, lid - 8.0, now - 8.0
             y = rows[:, across]
-            stretched = begin + (y - begin) * (lid - begin) / (now - begin)
-            rows[:, across] = np.where((y > begin) & (y <= now), stretched, y)
+            stretched = begin + (y - begin) * (fold - begin) / (lashes - begin)
+            moved = np.where(y <= lashes, stretched, y - now + lid)
+            rows[:, across] = np.where((y > begin) & (y <= now), moved, y)
         return cv2.remap(self.pixels, columns, rows, cv2.INTER_LINEAR)
 
 
@@ -154,15 +154,15 @@ def film(actor: Actor, script: Script) -> Iterator[Shot]:
     # Noise is cut out of a larger sheet at a new place each time: drawing it anew would be most of the work.
     sheet = random.normal(0, script.noise, (2 * FRAME, 2 * FRAME, 3)).astype(np.float32)
     body, skin = _body(actor), actor.skin * SKIN_COLOUR.astype(np.float32)
-    still_lids = actor.pixels.astype(np.float32)
+    still_lids = behind = actor.pixels.astype(np.float32)
     for index, time in enumerate(times):
         shut = float(closure[index])
         lids = actor.with_lids(shut).astype(np.float32) if shut > 0 else still_lids
         head = lids * (1 + np.float32(beat[index]) * skin)
         matrix = _motion(sway[index], 1.5 * breath[index])
         sink = np.array([[1.0, 0, 0], [0, 1.0, -2.5 * breath[index]]])
-        picture = _lay(still, still_lids, body, sink)
-        picture = _lay(picture, head, actor.head, matrix)
+        behind = _lay(still, still_lids, body, sink) if script.breaths or index == 0 else behind
+        picture = _lay(behind, head, actor.head, matrix)
         picture *= np.float32(light[index])
         down, across = random.integers(0, FRAME, 2)
         picture += sheet[down : down + FRAME, across : across + FRAME]
@@ -204,14 +204,14 @@ def turn(actor: Actor, poses: list[HeadPose], *, noise: float = 2.0) -> Iterator
 
 
 class Encoder:
-    """Writes frames as H.264 (4:2:0, preset medium) at one constant rate factor."""
+    """Writes frames as H.264 (4:2:0, preset veryfast) at one constant rate factor."""
 
-    def __init__(self, path: Path, *, rate: int, crf: int) -> None:
+    def __init__(self, path: Path, *, rate: int, crf: int, side: int = FRAME) -> None:
         self._container = av.open(str(path), "w")
         self._stream = self._container.add_stream("libx264", rate=Fraction(rate))
-        self._stream.width = self._stream.height = FRAME
+        self._stream.width = self._stream.height = side
         self._stream.pix_fmt = "yuv420p"
-        self._stream.options = {"crf": str(crf), "preset": "medium", "threads": "1"}
+        self._stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1"}
 
     def write(self, pixels: np.ndarray) -> None:
         """Add one (H, W, 3) uint8 frame."""

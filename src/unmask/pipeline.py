@@ -50,7 +50,7 @@ def analyse(
     analysers: Sequence[str] | None = None,
     on_progress: Callable[[float], None] | None = None,
     on_heat: Callable[[Heat], None] | None = None,
-    on_signals: Callable[[Signals], None] | None = None,
+    on_signals: Callable[[Evidence, Signals], None] | None = None,
 ) -> schema.Report:
     """Analyse one video, picture or sound file.
 
@@ -71,7 +71,7 @@ def analyse(
             in `unmask.evidence.registry`) only with `every_frame`.
         on_progress: called with the share done, 0..1.
         on_heat: called with the heat map of each face examined.
-        on_signals: called at the end with the raw signals of each track, by analyser.
+        on_signals: called at the end with the evidence on each track and the raw signals behind it.
 
     Raises:
         MediaError: the file is missing or cannot be analysed.

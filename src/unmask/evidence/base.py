@@ -84,15 +84,13 @@ class Heat:
 
 @dataclass(frozen=True)
 class Signals:
-    """The raw signals of one analyser about one track, for plots and tables; no report holds them.
+    """The raw signals behind one track's evidence, for plots and tables; no report holds them.
 
     `columns` are (N,) arrays at the N `times` (seconds), under names that end in their unit; NaN where there
     is no value. `marks` are stretches (start, end) in seconds that the analyser found, such as blinks.
     `spectra` are curves (x, y) by name, x in the unit that the name states.
     """
 
-    analyser: str
-    track: int
     times: np.ndarray
     columns: Mapping[str, np.ndarray]
     marks: tuple[tuple[float, float], ...] = ()

@@ -35,7 +35,7 @@ class Blink(Continuous):
         shapes = face.blendshapes[[names.index("eyeBlinkRight"), names.index("eyeBlinkLeft")]]
         return [*ratios, *shapes]
 
-    def judge(self, number: int, series: Series) -> Evidence:
+    def judge(self, number: int, series: Series) -> tuple[Evidence, Signals | None]:
         """Find the blinks of one track and compare their number with the human range."""
         state = blink.closure(series.times, series.rows[:, :2], series.rows[:, 2:])
         if state.noise > LOWEST_NOISE:
@@ -43,7 +43,6 @@ class Blink(Continuous):
                 number, f"The eyes are not seen steadily enough (noise {state.noise:.2f} of a full blink)."
             )
         found = blink.find_blinks(state)
-        self.hand_on(lambda: self._signals(number, series, state, found))
         probability = blink.count_probability(len(found), series.seconds)
         values = {
             "blinks": (len(found), ""),
@@ -69,7 +68,7 @@ class Blink(Continuous):
                 "median_interval": (float(np.median(apart)), "s"),
                 "spread_of_intervals": (float(apart.std() / apart.mean()), "of their mean"),
             }
-        return Evidence(
+        evidence = Evidence(
             self.name,
             number,
             "ok",
@@ -78,15 +77,15 @@ class Blink(Continuous):
             timeline_meaning="closure of the eyes (0 open, 1 shut)",
             measurements=measured(**values),
         )
+        return evidence, _signals(series, state, found)
 
-    def _signals(
-        self, number: int, series: Series, state: blink.Closure, found: list[blink.Blink]
-    ) -> Signals:
-        names = ("aspect ratio right", "aspect ratio left", "eyeBlink right", "eyeBlink left")
-        columns = dict(zip(names, series.rows.T, strict=True))
-        columns["closure"] = np.interp(series.times, state.times, state.both)
-        marks = tuple((b.start, b.end) for b in found)
-        return Signals(self.name, number, series.times, columns, marks)
+
+def _signals(series: Series, state: blink.Closure, found: list[blink.Blink]) -> Signals:
+    """Return what the blinks were found in."""
+    names = ("aspect ratio right", "aspect ratio left", "eyeBlink right", "eyeBlink left")
+    columns = dict(zip(names, series.rows.T, strict=True))
+    columns["closure"] = np.interp(series.times, state.times, state.both)
+    return Signals(series.times, columns, tuple((b.start, b.end) for b in found))
 
 
 def _summary(count: int, seconds: float, probability: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unmask.evidence.base import Evidence, Measurement, Signals
+from unmask.evidence.base import Evidence, Signals
 from unmask.evidence.continuous import Continuous, Limits, Series, measured, timeline
 from unmask.evidence.registry import Options
 from unmask.faces.face import Face
@@ -45,7 +45,7 @@ class Breathing(Continuous):
         green = pulse.region_colours(frame.pixels, mesh)[:4, 1].mean()
         return [-float(mesh[BRIDGE, 1]) / max(distance, 1e-6), self._shoulders(frame, face), float(green)]
 
-    def judge(self, number: int, series: Series) -> Evidence:
+    def judge(self, number: int, series: Series) -> tuple[Evidence, Signals | None]:
         """Look for breathing in one track."""
         head, steps, green = series.rows.T
         seen = np.isfinite(steps).mean() > 0.9
@@ -53,16 +53,9 @@ class Breathing(Continuous):
         if seen:
             sources["shoulders"] = -np.cumsum(np.nan_to_num(steps))
         found = breathing.analyse(series.times, sources)
-        self.hand_on(
-            lambda: Signals(
-                self.name,
-                number,
-                series.times,
-                {
-                    name: np.interp(series.times, found.times, values)
-                    for name, values in found.signals.items()
-                },
-            )
+        signals = Signals(
+            series.times,
+            {name: np.interp(series.times, found.times, wave) for name, wave in found.signals.items()},
         )
         values = {f"rate_by_{name}": (rate, "1/min") for name, rate in found.rates.items()}
         values |= {f"signal_to_noise_of_{name}": (snr, "dB") for name, snr in found.snrs.items()}
@@ -70,31 +63,25 @@ class Breathing(Continuous):
         leading = agreeing[0] if agreeing else max(found.snrs, key=lambda name: found.snrs[name])
         wave = found.signals[leading]
         span = max(float(np.ptp(wave)), 1e-12)
-        course = timeline(found.times, (wave - wave.min()) / span)
-        meaning = f"rise of the {leading} (0 lowest, 1 highest)"
-        if not agreeing:
+        if agreeing:
+            rate = float(np.mean([found.rates[name] for name in agreeing]))
+            reason = None
+            summary = f"Breathing at about {rate:.0f} a minute, seen in {' and '.join(agreeing)}."
+            values = {"rate": (rate, "1/min")} | values
+        else:
             reason = "No breathing that can be relied on: no two of head, shoulders and skin agree."
-            return Evidence(
-                self.name,
-                number,
-                "inconclusive",
-                reason,
-                reason=reason,
-                timeline=course,
-                timeline_meaning=meaning,
-                measurements=measured(**values),
-            )
-        rate = float(np.mean([found.rates[name] for name in agreeing]))
-        summary = f"Breathing at about {rate:.0f} a minute, seen in {' and '.join(agreeing)}."
-        return Evidence(
+            summary = reason
+        evidence = Evidence(
             self.name,
             number,
-            "ok",
+            "ok" if agreeing else "inconclusive",
             summary,
-            timeline=course,
-            timeline_meaning=meaning,
-            measurements={"rate": Measurement(round(rate, 2), "1/min"), **measured(**values)},
+            reason=reason,
+            timeline=timeline(found.times, (wave - wave.min()) / span),
+            timeline_meaning=f"rise of the {leading} (0 lowest, 1 highest)",
+            measurements=measured(**values),
         )
+        return evidence, signals
 
     def _shoulders(self, frame: Frame, face: Face) -> float:
         """Return by how many rows the patch below the face's first place moved down since last time."""

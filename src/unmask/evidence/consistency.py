@@ -58,7 +58,7 @@ class Consistency(Continuous):
             *face.landmarks[RIGID, :2].ravel(),
         ]
 
-    def judge(self, number: int, series: Series) -> Evidence:
+    def judge(self, number: int, series: Series) -> tuple[Evidence, Signals | None]:
         """Describe how constant the face of one track is."""
         rows = series.rows
         proportions, rest = rows[:, :_PROPORTIONS], rows[:, _PROPORTIONS:]
@@ -75,23 +75,14 @@ class Consistency(Continuous):
         tone = consistency.tone_difference(chin, neck)
         look_times, looks = self._looks[number]
         away = consistency.drift(np.array(looks))
-        self.hand_on(
-            lambda: Signals(
-                self.name,
-                number,
-                series.times,
-                {
-                    "trembling (eye distances)": np.concatenate([[np.nan], tremble, [np.nan]]),
-                    "gaze of the eyes apart (eye widths)": eyes_apart[:, 0],
-                    "chin against neck (a*b*)": tone,
-                }
-                | {
-                    f"{name} (share)": p
-                    for name, p in zip(consistency.PROPORTIONS, proportions.T, strict=True)
-                },
-                spectra={"appearance away from its mean by time": (np.array(look_times), away)},
-            )
-        )
+        columns = {
+            "trembling (eye distances)": np.concatenate([[np.nan], tremble, [np.nan]]),
+            "gaze of the eyes apart (eye widths)": eyes_apart[:, 0],
+            "chin against neck (a*b*)": tone,
+        }
+        for name, length in zip(consistency.PROPORTIONS, proportions.T, strict=True):
+            columns[f"{name} (share)"] = length
+        spectra = {"appearance away from its mean by time": (np.array(look_times), away)}
         spread = consistency.variation(proportions)
         values = measured(
             trembling=(100 * float(np.median(tremble)), "% of the eye distance"),
@@ -106,7 +97,7 @@ class Consistency(Continuous):
             f"Landmarks tremble by {100 * np.median(tremble):.2f} % of the eye distance, proportions that "
             f"cannot change vary by {100 * spread.mean():.1f} %."
         )
-        return Evidence(
+        evidence = Evidence(
             self.name,
             number,
             "ok",
@@ -115,6 +106,7 @@ class Consistency(Continuous):
             timeline_meaning=f"trembling of the landmarks (1: {100 * FULL:g} % of the eye distance)",
             measurements=values,
         )
+        return evidence, Signals(series.times, columns, spectra=spectra)
 
 
 def _neck_colour(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:

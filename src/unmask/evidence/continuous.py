@@ -7,7 +7,7 @@ None of them has a calibration: they measure and give no score, so they carry no
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Series:
-    """One track's numbers: `times` (N,) seconds, `rows` (N, columns), and the face's median `size` in pixels."""
+    """One track's numbers: `times` (N,) seconds, `rows` (N, columns), the face's median `size` in pixels."""
 
     times: np.ndarray
     rows: np.ndarray
@@ -79,8 +79,8 @@ class Continuous:
         """Return the numbers of one face, always equally many; the face has landmarks and pose."""
         raise NotImplementedError
 
-    def judge(self, number: int, series: Series) -> Evidence:
-        """Return the evidence on track `number` from a series that keeps within the limits."""
+    def judge(self, number: int, series: Series) -> tuple[Evidence, Signals | None]:
+        """Return the evidence on track `number` and its raw signals; the series keeps within the limits."""
         raise NotImplementedError
 
     def begin(self, media: Media) -> None:
@@ -115,20 +115,19 @@ class Continuous:
 
     def _conclude(self, number: int, series: Series) -> Evidence:
         reason = unfit(self.media, series, self.limits)
-        return self.refuse(number, reason) if reason else self.judge(number, series)
+        evidence, signals = self.refuse(number, reason) if reason else self.judge(number, series)
+        if self._on_signals is not None and signals is not None:
+            self._on_signals(evidence, signals)
+        return evidence
 
     def refuse(
         self, number: int, reason: str, measurements: dict[str, Measurement] | None = None
-    ) -> Evidence:
+    ) -> tuple[Evidence, None]:
         """Return the evidence that this cannot be measured here, and why."""
-        return Evidence(
+        evidence = Evidence(
             self.name, number, "not_applicable", reason, reason=reason, measurements=measurements or {}
         )
-
-    def hand_on(self, make: Callable[[], Signals]) -> None:
-        """Give the raw signals to whoever asked for them."""
-        if self._on_signals is not None:
-            self._on_signals(make())
+        return evidence, None
 
 
 def unfit(media: Media, series: Series, limits: Limits) -> str | None:

@@ -58,7 +58,7 @@ class HeadMotion(Continuous):
         _, inner, _ = head_motion.fit_rotations(points[:, INNER], NEUTRAL[INNER])
         return [*whole.ravel(), *inner.ravel(), float(misfit[0])]
 
-    def judge(self, number: int, series: Series) -> Evidence:
+    def judge(self, number: int, series: Series) -> tuple[Evidence, Signals | None]:
         """Describe the head's motion in one track."""
         whole = series.rows[:, :9].reshape(-1, 3, 3)
         inner = series.rows[:, 9:18].reshape(-1, 3, 3)
@@ -66,21 +66,14 @@ class HeadMotion(Continuous):
         speed = head_motion.angular_velocity(series.times, whole)
         found = head_motion.jumps(series.times, whole)
         turned = head_motion.angles(whole)
-        self.hand_on(
-            lambda: Signals(
-                self.name,
-                number,
-                series.times,
-                {
-                    "yaw (degrees)": turned[:, 0],
-                    "pitch (degrees)": turned[:, 1],
-                    "roll (degrees)": turned[:, 2],
-                    "inner face against whole (degrees)": apart,
-                    "speed (degrees/s)": np.concatenate([[np.nan], speed]),
-                },
-                tuple((float(a), float(b)) for a, b in found),
-            )
-        )
+        columns = {
+            "yaw (degrees)": turned[:, 0],
+            "pitch (degrees)": turned[:, 1],
+            "roll (degrees)": turned[:, 2],
+            "inner face against whole (degrees)": apart,
+            "speed (degrees/s)": np.concatenate([[np.nan], speed]),
+        }
+        signals = Signals(series.times, columns, tuple((float(a), float(b)) for a, b in found))
         values = measured(
             range_of_yaw=(float(np.ptp(turned[:, 0])), "degrees"),
             range_of_pitch=(float(np.ptp(turned[:, 1])), "degrees"),
@@ -97,7 +90,7 @@ class HeadMotion(Continuous):
             f"leaves that of the whole face by {np.median(apart):.1f} degrees (median)"
             + (f"; {len(found)} sudden jump{'s' if len(found) != 1 else ''}." if len(found) else ".")
         )
-        return Evidence(
+        evidence = Evidence(
             self.name,
             number,
             "ok",
@@ -106,3 +99,4 @@ class HeadMotion(Continuous):
             timeline_meaning=f"difference of the inner face's pose from the whole's (1: {FULL:g} degrees)",
             measurements=values,
         )
+        return evidence, signals

@@ -53,7 +53,7 @@ class Pulse(Continuous):
         assert face.landmarks is not None
         return [*pulse.region_colours(frame.pixels, face.landmarks).ravel(), *self._surroundings]
 
-    def judge(self, number: int, series: Series) -> Evidence:
+    def judge(self, number: int, series: Series) -> tuple[Evidence, Signals | None]:
         """Look for the pulse of one track."""
         bits = bits_per_pixel(self.media)
         if bits is not None and bits < LOWEST_BITS:
@@ -66,60 +66,54 @@ class Pulse(Continuous):
         skin, eyes, around = colours[:, :4], colours[:, 4], colours[:, 5]
         try:
             found = pulse.analyse(series.times, skin, around)
-            eyes_too = pulse.analyse(series.times, skin, eyes).control_coherence
         except ValueError:
             return self.refuse(number, "A region of the skin (forehead, cheeks or chin) is hardly ever seen.")
-        self.hand_on(lambda: self._signals(number, series, found))
         doubts = doubts_about(found)
         values = _measurements(found) | measured(
-            coherence_with_the_eyes=(np.nan if eyes_too is None else eyes_too, ""),
+            coherence_with_the_eyes=(pulse.coherence_with(series.times, eyes, found.signal, found.rate), ""),
             bits_per_pixel=(np.nan if bits is None else bits, "bit"),
         )
-        course = timeline(*agreement(skin, series.times))
-        meaning = "agreement of the skin's regions (0 none, 1 in step)"
         if doubts:
             reason = f"No pulse that can be relied on: {'; '.join(doubts)}."
-            return Evidence(
-                self.name,
-                number,
-                "inconclusive",
-                reason,
-                reason=reason,
-                timeline=course,
-                timeline_meaning=meaning,
-                measurements=values,
+            summary = reason
+        else:
+            reason = None
+            summary = (
+                f"Pulse of {found.rate:.0f} beats a minute, in step across the face "
+                f"(agreement {found.coherence:.2f} of 1)."
             )
-        summary = (
-            f"Pulse of {found.rate:.0f} beats a minute, in step across the face "
-            f"(agreement {found.coherence:.2f} of 1)."
-        )
-        return Evidence(
+            values = {"rate": Measurement(round(found.rate, 2), "1/min")} | values
+        evidence = Evidence(
             self.name,
             number,
-            "ok",
+            "inconclusive" if doubts else "ok",
             summary,
-            timeline=course,
-            timeline_meaning=meaning,
-            measurements={"rate": Measurement(round(found.rate, 2), "1/min"), **values},
+            reason=reason,
+            timeline=timeline(*agreement(skin, series.times)),
+            timeline_meaning="agreement of the skin's regions (0 none, 1 in step)",
+            measurements=values,
         )
+        return evidence, _signals(series, found)
 
-    def _signals(self, number: int, series: Series, found: pulse.Pulse) -> Signals:
-        names = [*pulse.REGIONS, "eyes", "surroundings"]
-        columns = {
-            f"{name} {channel}": series.rows[:, 3 * place + index]
-            for place, name in enumerate(names)
-            for index, channel in enumerate(("red", "green", "blue"))
-        }
-        columns["POS"] = np.interp(series.times, found.times, found.signal)
-        inside = (found.frequencies >= pulse.BAND[0]) & (found.frequencies <= pulse.BAND[1])
-        spectrum = (60 * found.frequencies[inside], found.power[inside])
-        course = pulse.track_rate(found.signal)
-        course[:, 0] += found.times[0]
-        spectra = {
-            "power by beats a minute": spectrum,
-            "beats a minute by time": (course[:, 0], course[:, 1]),
-        }
-        return Signals(self.name, number, series.times, columns, spectra=spectra)
+
+def _signals(series: Series, found: pulse.Pulse) -> Signals:
+    """Return the colours, the pulse signal, its spectrum, and the rate over time."""
+    names = [*pulse.REGIONS, "eyes", "surroundings"]
+    columns = {
+        f"{name} {channel}": series.rows[:, 3 * place + index]
+        for place, name in enumerate(names)
+        for index, channel in enumerate(("red", "green", "blue"))
+    }
+    columns["POS"] = np.interp(series.times, found.times, found.signal)
+    inside = (found.frequencies >= pulse.BAND[0]) & (found.frequencies <= pulse.BAND[1])
+    spectrum = (60 * found.frequencies[inside], found.power[inside])
+    course = pulse.track_rate(found.signal)
+    course[:, 0] += found.times[0]
+    spectra = {
+        "power by beats a minute": spectrum,
+        "beats a minute by time": (course[:, 0], course[:, 1]),
+    }
+    return Signals(series.times, columns, spectra=spectra)
 
 
 def doubts_about(found: pulse.Pulse) -> list[str]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unmask.evidence.base import Analyser, Heat, Signals
+from unmask.evidence.base import Analyser, Evidence, Heat, Signals
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Options:
     """What an analyser is made with.
 
     `threads` and `device` as in `unmask.runtime.session`; `models` are weight files that replace the
-    embedded ones, by analyser; `on_heat` is called with every heat map and `on_signals` at the end with the
-    raw signals of every track, where the analyser has some.
+    embedded ones, by analyser; `on_heat` is called with every heat map and `on_signals` at the end with
+    every track's evidence and the raw signals behind it, where the analyser has some.
     """
 
     threads: int = 0
     device: str = "auto"
     models: Mapping[str, Path] = field(default_factory=dict)
     on_heat: Callable[[Heat], None] | None = None
-    on_signals: Callable[[Signals], None] | None = None
+    on_signals: Callable[[Evidence, Signals], None] | None = None
 
 
 def create(names: Sequence[str] | None, options: Options, *, continuous: bool = False) -> list[Analyser]:

@@ -19,7 +19,6 @@ from scipy.signal import csd
 from unmask.signals.filters import (
     bandpass,
     detrend,
-    line_snr,
     resample,
     smoothness_for,
     spectrum,
@@ -214,7 +213,9 @@ def analyse(times: np.ndarray, regions: np.ndarray, control: np.ndarray | None) 
         },
         method_rates=_method_rates(colours.mean(axis=1), together),
         half_rates=(60 * _line_of(together[:half]), 60 * _line_of(together[half:])),
-        control_coherence=None if control is None else _control(times, control, together, line.frequency),
+        control_coherence=None
+        if control is None or not np.isfinite(control).any()
+        else coherence_with(times, control, together, 60 * line.frequency),
         times=grid,
         signal=together,
         frequencies=frequencies,
@@ -222,10 +223,22 @@ def analyse(times: np.ndarray, regions: np.ndarray, control: np.ndarray | None) 
     )
 
 
-def snr_of(signal: np.ndarray, beats: float) -> float:
-    """Return how a rate in beats a minute stands out of a signal (N,) on the even grid, in dB."""
-    frequencies, power = spectrum(signal, GRID, SPECTRUM_WINDOW)
-    return line_snr(frequencies, power, beats / 60, *BAND)
+def coherence_with(times: np.ndarray, colours: np.ndarray, signal: np.ndarray, beats: float) -> float:
+    """Return the coherence 0..1 of a pulse signal with the POS signal of other colours, at one rate.
+
+    Args:
+        times: (N,) rising seconds.
+        colours: (N, 3) mean colours of something else at these times; NaN where not seen.
+        signal: (M,) the pulse signal, on the even grid that begins at the first of the times.
+        beats: the rate, a minute.
+
+    Returns NaN where the other was hardly ever seen.
+    """
+    try:
+        _, even = resample(times, colours, GRID)
+    except ValueError:
+        return float("nan")
+    return abs(_cross(bandpass(pos(even), GRID, *BAND), signal, beats / 60))
 
 
 def _method_rates(colours: np.ndarray, pos_signal: np.ndarray) -> dict[str, float]:
@@ -260,14 +273,6 @@ def _agreement(signals: np.ndarray, line: float) -> tuple[float, float]:
         return 0.0, 180.0
     phases = np.degrees(np.angle(pairs))
     return float(np.real(pairs).mean()), float(np.sqrt((phases**2).mean()))
-
-
-def _control(times: np.ndarray, control: np.ndarray, face: np.ndarray, line: float) -> float | None:
-    try:
-        _, colours = resample(times, control, GRID)
-    except ValueError:
-        return None
-    return abs(_cross(bandpass(pos(colours), GRID, *BAND), face, line))
 
 
 def _hull(landmarks: np.ndarray, indices: tuple[int, ...]) -> np.ndarray:
