@@ -253,13 +253,18 @@ def _rotation(pixels: np.ndarray, detector: Detector, landmarker: Landmarker) ->
 
 
 def real(folder: Path, labels: Path) -> None:
-    """Run the blink analyser on labelled clips and print each clip's and the common F1."""
+    """Run the blink analyser on labelled clips and print each clip's and the common F1.
+
+    What is found in a stretch labelled "unsure" counts neither way.
+    """
     truth: dict[str, list[tuple[float, float]]] = {}
+    unsure: dict[str, list[tuple[float, float]]] = {}
     with labels.open(newline="") as table:
         for row in csv.DictReader(table):
-            stretches = truth.setdefault(row["clip"], [])
-            if row["start"]:
-                stretches.append((float(row["start"]), float(row["end"])))
+            truth.setdefault(row["clip"], [])
+            if row["kind"] != "none":
+                kind = truth if row["kind"] == "blink" else unsure
+                kind.setdefault(row["clip"], []).append((float(row["start"]), float(row["end"])))
     hits = true = false = 0
     for name, stretches in truth.items():
         signals: list[tuple[Evidence, Signals]] = []
@@ -267,6 +272,11 @@ def real(folder: Path, labels: Path) -> None:
             folder / name, analysers=["blink"], threads=1, on_signals=lambda *pair: signals.append(pair)
         )
         marks = [mark for _, item in signals for mark in item.marks]
+        matched = {j for _, j in matches(stretches, marks)}
+        doubtful = {j for _, j in matches(unsure.get(name, []), marks)} | {
+            j for j, m in enumerate(marks) if any(a <= sum(m) / 2 <= b for a, b in unsure.get(name, []))
+        }
+        marks = [m for j, m in enumerate(marks) if j in matched or j not in doubtful]
         pairs = matches(stretches, marks)
         hits, true, false = hits + len(pairs), true + len(stretches), false + len(marks) - len(pairs)
         status = {e.status for p in report.faces for e in p.evidence.values()}
