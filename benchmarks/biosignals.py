@@ -71,9 +71,10 @@ def traces(folder: Path, seeds: Sequence[int], amplitudes: Sequence[float]) -> N
                 continue
             begin = time.process_time()
             landmarks = encode(actor, script, [path.with_suffix(".mp4") for path in outputs], VIEW)
+            box = actor.box - (*VIEW[:2], 0, 0)
             for path in outputs:
                 clip = path.with_suffix(".mp4")
-                np.savez(path, beats=script.beats, bits=bits_of(clip), **colours(clip, landmarks))
+                np.savez(path, beats=script.beats, bits=bits_of(clip), **colours(clip, landmarks, box))
                 clip.unlink()
             print(f"seed {seed}, {amplitude:g}: {time.process_time() - begin:.0f} s of CPU", flush=True)
 
@@ -97,14 +98,15 @@ def encode(
     return np.stack(truth)
 
 
-def colours(clip: Path, landmarks: np.ndarray) -> dict[str, np.ndarray]:
-    """Return times (N,) and the colours of regions and eyes (N, 5, 3) of a clip."""
-    times, regions = [], []
+def colours(clip: Path, landmarks: np.ndarray, box: np.ndarray) -> dict[str, np.ndarray]:
+    """Return times (N,) and the colours of regions and eyes (N, 5, 3) and surroundings (N, 3) of a clip."""
+    times, regions, around = [], [], []
     for event in read(clip, rate=None, threads=1):
         if isinstance(event, Frame):
             times.append(event.time)
             regions.append(pulse.region_colours(event.pixels, landmarks[event.index]))
-    return {"times": np.array(times), "regions": np.stack(regions)}
+            around.append(pulse.surroundings_colour(event.pixels, box[None]))
+    return {"times": np.array(times), "regions": np.stack(regions), "around": np.stack(around)}
 
 
 def bits_of(clip: Path) -> float:
@@ -145,7 +147,7 @@ def judge_pulse(folder: Path, seeds: Sequence[int]) -> None:
 def judged(path: Path) -> tuple[bool, float, float]:
     """Return whether a rate is reported, its error, and the bits a pixel of one trace."""
     with np.load(path) as data:
-        found = pulse.analyse(data["times"], data["regions"][:, :4], None)
+        found = pulse.analyse(data["times"], data["regions"][:, :4], data["around"])
         return not doubts_about(found), abs(found.rate - float(data["beats"])), float(data["bits"])
 
 

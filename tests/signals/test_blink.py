@@ -20,7 +20,7 @@ from unmask.signals.blink import (
 
 
 def lids(times, moments, *, duration=0.2, depth=1.0):
-    """Closure 0..1 of lids that shut round each moment as a raised cosine; half of it is `duration` / 2 long."""
+    """Closure 0..1 of lids that shut round each moment as a raised cosine, `duration` long at its foot."""
     state = np.zeros(len(times))
     for moment in moments:
         phase = np.clip(np.abs(times - moment) / duration, 0, 0.5)

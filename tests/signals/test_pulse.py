@@ -167,8 +167,18 @@ def test_a_region_outside_the_picture_is_unknown():
     assert np.isnan(region_colours(np.zeros((60, 120, 3), np.uint8), landmarks)).all()
 
 
-def test_the_surroundings_leave_out_the_doubled_faces():
+def test_the_surroundings_leave_out_faces_and_what_is_below_them():
     pixels = np.full((200, 200, 3), 10, np.uint8)
-    pixels[50:151, 50:151] = 250
+    pixels[60:, 60:141] = 250  # the face at 75..125 and its neck
     assert pulse.surroundings_colour(pixels, np.array([[75, 75, 50, 50]])) == pytest.approx([10, 10, 10])
     assert np.isnan(pulse.surroundings_colour(pixels, np.array([[0, 0, 200, 200]]))).all()
+
+
+def test_flickering_light_is_noticed_in_the_surroundings():
+    times, flickering = skin(amplitude=0, grey=0.01, noise=0.02)
+    _, other = skin(amplitude=0, grey=0.01, noise=0.02, seed=1)
+    # a camera that renders red too weakly: the flicker is no longer grey and passes for a pulse
+    coloured = flickering + (flickering - flickering.mean(axis=0)) * np.array([-0.5, 0, 0])
+    found = analyse(times, coloured, other[:, 0])
+    assert found.rate == pytest.approx(114, abs=1)
+    assert found.control_coherence > 0.9

@@ -1,14 +1,14 @@
 """The `pulse` analyser: whether the skin's colour beats, at one rate and in step, in all regions of the face.
 
 A rate is reported only where everything that can be checked agrees: the line stands out, it runs through the
-regions in step, both halves and other methods see it, and what is no skin does not show it. Everything else
+regions in step, both halves of the clip and two methods see it, and what is no skin does not show it. Everything else
 is `inconclusive`. Neither a pulse nor its absence is a sign of a fake by itself: fakes inherit the pulse of
 the person who drove them, and compression removes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -27,8 +27,8 @@ NEAR = 5.0
 """Beats a minute within which two rates are the same."""
 LEAST_REGIONS = 3
 """Regions (of four) that must have their strongest line there."""
-LEAST_METHODS = 3
-"""Methods (of four) that must have it there."""
+METHODS = ("POS", "CHROM")
+"""Methods that must have it there: those that a change of light does not deceive."""
 MOST_CONTROL = 0.8
 """Coherence with what is no skin from which the line may be light or motion."""
 LOWEST_BITS = 0.01
@@ -123,10 +123,10 @@ def doubts_about(found: pulse.Pulse) -> list[str]:
         doubts.append(f"no line stands out of the noise ({found.snr:.1f} dB)")
     if found.coherence < LOWEST_COHERENCE:
         doubts.append(f"the regions of the face are not in step ({found.coherence:.2f} of 1)")
-    if _near(found.region_rates, found.rate) < LEAST_REGIONS:
+    if sum(abs(rate - found.rate) <= NEAR for rate in found.region_rates.values()) < LEAST_REGIONS:
         doubts.append("the regions of the face show different rates")
-    if _near(found.method_rates, found.rate) < LEAST_METHODS:
-        doubts.append("the methods disagree")
+    if any(abs(found.method_rates[name] - found.rate) > NEAR for name in METHODS):
+        doubts.append(f"{' and '.join(METHODS)} disagree")
     if max(abs(rate - found.rate) for rate in found.half_rates) > 2 * NEAR:
         doubts.append("the two halves of the clip disagree")
     if found.control_coherence is not None and found.control_coherence > MOST_CONTROL:
@@ -155,10 +155,6 @@ def agreement(skin: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarr
     mean = (total - regions) / (regions * (regions - 1))
     middles = grid[0] + (np.arange(len(mean)) * round(pulse.GRID / 2) + length / 2) / pulse.GRID
     return middles, np.clip(mean, 0, 1)
-
-
-def _near(rates: Mapping[str, float], rate: float) -> int:
-    return sum(abs(other - rate) <= NEAR for other in rates.values())
 
 
 def _measurements(found: pulse.Pulse) -> dict[str, Measurement]:

@@ -88,19 +88,19 @@ def region_colours(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def surroundings_colour(pixels: np.ndarray, boxes: np.ndarray, *, step: int = 8) -> np.ndarray:
-    """Return the mean colour (3,) of the picture outside all of the boxes; NaN where little is left.
+    """Return the mean colour (3,) of the picture away from all faces and what is below; NaN if little is left.
 
     Args:
         pixels: (H, W, 3) uint8.
-        boxes: (K, 4) x, y, width, height of faces; each is doubled about its middle before.
+        boxes: (K, 4) x, y, width, height of faces. Left out is each box, wider by a quarter on both sides and
+            at the top, down to the lower edge of the picture: neck and hands are skin too.
         step: only every `step`-th row and column is read.
     """
     sparse = pixels[step // 2 :: step, step // 2 :: step]
     outside = np.ones(sparse.shape[:2], bool)
     for x, y, width, height in np.asarray(boxes, np.float64):
-        left, right = ((x - width / 2) / step, (x + 1.5 * width) / step)
-        top, bottom = ((y - height / 2) / step, (y + 1.5 * height) / step)
-        outside[max(0, int(top)) : max(0, int(bottom) + 1), max(0, int(left)) : max(0, int(right) + 1)] = 0
+        left, right = int((x - width / 4) / step), int((x + 1.25 * width) / step) + 1
+        outside[max(0, int((y - height / 4) / step)) :, max(0, left) : max(0, right)] = False
     if outside.sum() < 50:
         return np.full(3, np.nan)
     return np.asarray(sparse[outside].mean(axis=0))
@@ -224,7 +224,9 @@ def analyse(times: np.ndarray, regions: np.ndarray, control: np.ndarray | None) 
 
 
 def coherence_with(times: np.ndarray, colours: np.ndarray, signal: np.ndarray, beats: float) -> float:
-    """Return the coherence 0..1 of a pulse signal with the POS signal of other colours, at one rate.
+    """Return the coherence 0..1 of a pulse signal with other colours, at one rate.
+
+    The greater of those with their POS signal and with their green: light that flickers shows in the latter.
 
     Args:
         times: (N,) rising seconds.
@@ -238,7 +240,8 @@ def coherence_with(times: np.ndarray, colours: np.ndarray, signal: np.ndarray, b
         _, even = resample(times, colours, GRID)
     except ValueError:
         return float("nan")
-    return abs(_cross(bandpass(pos(even), GRID, *BAND), signal, beats / 60))
+    others = [bandpass(other, GRID, *BAND) for other in (pos(even), green(even))]
+    return max(abs(_cross(other, signal, beats / 60)) for other in others)
 
 
 def _method_rates(colours: np.ndarray, pos_signal: np.ndarray) -> dict[str, float]:
