@@ -172,8 +172,16 @@ def plot(
         tuple(drawn),
         tuple((f"{place(a):.1f}", f"{max(place(b) - place(a), 1.0):.1f}") for a, b in marks),
         tuple((f"{place(t):.1f}", words.clock(t) if clock else f"{t:.0f}") for t in ticks),
-        tuple((f"{_HEIGHT * (1 - s):.1f}", f"{low + s * (high - low):.4g}") for s in (0.0, 0.5, 1.0)),
+        tuple(
+            (f"{_HEIGHT * (1 - s):.1f}", _tick(low + s * (high - low), high - low)) for s in (0.0, 0.5, 1.0)
+        ),
     )
+
+
+def _tick(value: float, span: float) -> str:
+    """Write a value with as many decimals as a hundredth of the span needs."""
+    decimals = max(0, 2 - int(np.floor(np.log10(span))))
+    return f"{round(value, decimals) + 0.0:g}"
 
 
 def _unit(values: np.ndarray) -> np.ndarray:
