@@ -86,6 +86,19 @@ def test_looking_down_is_no_blink_and_hides_none():
     assert [b.peak for b in blinks] == pytest.approx([6.5, 11.0], abs=0.05)
 
 
+def test_a_wink_is_no_blink():
+    times = np.arange(0, 8, 1 / 30)
+    shut = np.stack([lids(times, [4.0], duration=0.4), 0.15 * lids(times, [4.0], duration=0.4)], axis=1)
+    assert find_blinks(closure(times, 0.3 * (1 - 0.75 * shut), 0.1 + 0.8 * shut)) == []
+
+
+def test_lids_that_twitch_while_looking_down_are_no_blink():
+    times = np.arange(0, 14, 1 / 30)
+    down = 0.6 * ((times > 4) & (times < 12))
+    twitch = 0.2 * lids(times, [8.0], duration=0.4)
+    assert found(times, down + twitch) == []
+
+
 def test_closing_the_eyes_for_long_is_no_blink():
     times = np.arange(0, 14, 1 / 30)
     assert found(times, ((times > 5) & (times < 8)).astype(float)) == []

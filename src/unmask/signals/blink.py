@@ -36,6 +36,10 @@ NOISE_FACTOR = 5.0
 LONGEST = 0.8
 """Seconds; what lasts longer is closing the eyes, or looking down, and no blink."""
 SHORTEST = 0.03
+LEAST_SYNCHRONY = 0.4
+"""Share of one eye's closure that the other must reach: below it one eye winks."""
+PERSON_PERCENT = 90.0
+"""Percentile of the whole track that counts as the person's open eye."""
 COMPLETE = 0.7
 """Closure from which a blink counts as complete."""
 LOWEST_RATE, HIGHEST_RATE = 4.5, 50.0
@@ -94,8 +98,8 @@ def eye_aspect_ratio(landmarks: np.ndarray, rotations: np.ndarray) -> np.ndarray
 def closure(times: np.ndarray, ratios: np.ndarray, coefficients: np.ndarray) -> Closure:
     """Turn aspect ratios and eyeBlink coefficients into how far each eye is shut.
 
-    Each measure is put on the scale from the person's open level of the moment (0) to shut (1), and the two
-    are averaged. The aspect ratio of shut eyes is taken as a quarter of the open one.
+    Each measure counts from its level of the moment (0), in units of the way from the person's open eye to
+    the shut one, and the two are averaged. The aspect ratio of shut eyes is taken as a quarter of the open one.
 
     Args:
         times: (N,) rising seconds.
@@ -109,8 +113,10 @@ def closure(times: np.ndarray, ratios: np.ndarray, coefficients: np.ndarray) -> 
     width = round(LEVEL_WINDOW * GRID)
     open_ratio = _levels(values[:, :2], width)
     open_coefficient = -_levels(-values[:, 2:], width)
-    by_ratio = (1 - values[:, :2] / np.maximum(open_ratio, 1e-6)) / 0.75
-    by_coefficient = (values[:, 2:] - open_coefficient) / np.maximum(1 - open_coefficient, 0.3)
+    person = np.percentile(values[:, :2], PERSON_PERCENT, axis=0)
+    person_coefficient = np.percentile(values[:, 2:], 100 - PERSON_PERCENT, axis=0)
+    by_ratio = (open_ratio - values[:, :2]) / (0.75 * np.maximum(person, 1e-6))
+    by_coefficient = (values[:, 2:] - open_coefficient) / np.maximum(1 - person_coefficient, 0.3)
     eyes = np.clip((by_ratio + by_coefficient) / 2, -1, 1)
     both = gaussian_filter1d(eyes.mean(axis=1), SMOOTHING * GRID)
     # Noise from differences between frames, which blinks touch rarely: the median does not see them.
@@ -122,7 +128,7 @@ def closure(times: np.ndarray, ratios: np.ndarray, coefficients: np.ndarray) -> 
 def find_blinks(state: Closure) -> list[Blink]:
     """Find blinks with hysteresis: a dip begins above `ENTER` and ends below `LEAVE`.
 
-    Dips that last longer than `LONGEST`, or that stay in the noise, are none.
+    Dips that last longer than `LONGEST`, that stay in the noise, or of one eye alone, are none.
     """
     both = state.both
     enter = max(ENTER, NOISE_FACTOR * state.noise)
@@ -135,7 +141,7 @@ def find_blinks(state: Closure) -> list[Blink]:
         for peak, (first, last) in zip(peaks, runs, strict=True)
         if both[peak] >= enter
     ]
-    return [blink for blink in blinks if SHORTEST <= blink.duration <= LONGEST]
+    return [b for b in blinks if SHORTEST <= b.duration <= LONGEST and b.synchrony >= LEAST_SYNCHRONY]
 
 
 def count_probability(blinks: int, seconds: float) -> float:
