@@ -120,6 +120,19 @@ def test_every_frame_means_every_frame_and_the_same_tracks(sample_report, model)
     assert every.faces[0].probability == pytest.approx(sample_report.faces[0].probability, abs=0.05)
 
 
+def test_a_continuous_analyser_sees_landmarks_in_every_frame_and_changes_nothing_for_others(model):
+    both = analyse(SAMPLE, model=model, analysers=["visual", "blink"], end=2.0)
+    evidence = both.faces[0].evidence
+    assert evidence["blink"].timeline_points == 50
+    assert evidence["blink"].weight == 0
+    assert evidence["blink"].score is None
+    alone = analyse(SAMPLE, model=model, end=2.0)
+    assert list(alone.faces[0].evidence) == ["visual"]
+    assert evidence["visual"] == alone.faces[0].evidence["visual"]
+    assert both.faces[0].tracks == alone.faces[0].tracks
+    assert both.verdict == alone.verdict
+
+
 def test_a_stretch_of_a_clip(model):
     report = analyse(SAMPLE, model=model, start=1.0, end=2.5, frames=5)
     times = [t for t, _ in report.faces[0].evidence["visual"].timeline]

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import unmask
-from unmask.evidence.base import Analyser, Evidence, Features, Heat
+from unmask.evidence.base import Analyser, Evidence, Features, Heat, Signals
 from unmask.evidence.registry import Options, create
 from unmask.evidence.schedule import UNKNOWN_INTERVAL, Between, Spread, Ticks
 from unmask.evidence.visual import Visual
 from unmask.faces.detect import NETWORK, Detector
 from unmask.faces.face import Face
-from unmask.faces.landmarks import MESH_NETWORK, Landmarker
+from unmask.faces.landmarks import MESH_NETWORK, Landmarker, with_landmarks
 from unmask.faces.persons import NETWORK as LIKENESS_NETWORK
 from unmask.faces.persons import Persons
 from unmask.faces.track import Tracker
@@ -52,6 +52,7 @@ def analyse(
     on_progress: Callable[[float], None] | None = None,
     on_heat: Callable[[Heat], None] | None = None,
     on_features: Callable[[Features], None] | None = None,
+    on_signals: Callable[[Evidence, Signals], None] | None = None,
 ) -> schema.Report:
     """Analyse one video, picture or sound file.
 
@@ -68,10 +69,12 @@ def analyse(
             None takes that of the calibration.
         model: another network for the visual analyser (an exported file with its card, or a checkpoint),
             or a network for each analyser named.
-        analysers: names of the analysers to use; None takes all.
+        analysers: names of the analysers to use; None takes all, those that need every frame (`continuous`
+            in `unmask.evidence.registry`) only with `every_frame`.
         on_progress: called with the share done, 0..1.
         on_heat: called with the heat map of each face examined.
         on_features: called with the deep features of each face examined.
+        on_signals: called at the end with the evidence on each track and the raw signals behind it.
 
     Raises:
         MediaError: the file is missing or cannot be analysed.
@@ -87,10 +90,16 @@ def analyse(
     count = set_threads(threads)
     with clock("load"):
         options = Options(
-            threads=count, device=device, models=_models(model), on_heat=on_heat, on_features=on_features
+            threads=count,
+            device=device,
+            models=_models(model),
+            on_heat=on_heat,
+            on_features=on_features,
+            on_signals=on_signals,
         )
-        examiners = create(analysers, options)
-        tracker = Tracker(Detector(threads=count, device=device), Landmarker(threads=count, device=device))
+        examiners = create(analysers, options, continuous=every_frame)
+        landmarker = Landmarker(threads=count, device=device)
+        tracker = Tracker(Detector(threads=count, device=device), landmarker)
         likeness = Persons(threads=count, device=device)
     events = read(
         path,
@@ -107,7 +116,7 @@ def analyse(
         events = read_ahead(events)
     length = _length(media, start, end)
     spread = None if every_frame else Spread(frames, start=start or 0.0, length=length)
-    run = _Pass(tracker, likeness, examiners, spread, clock)
+    run = _Pass(tracker, landmarker, likeness, examiners, spread, clock)
     for analyser in examiners:
         analyser.begin(media)
     for event in clock.each("decode", events):
@@ -169,6 +178,7 @@ class _Pass:
     def __init__(
         self,
         tracker: Tracker,
+        landmarker: Landmarker,
         likeness: Persons,
         analysers: Sequence[Analyser],
         spread: Spread | None,
@@ -183,6 +193,7 @@ class _Pass:
         self._every = [a for a in analysers if spread is None or a.needs.frames == "every"]
         self._some = [a for a in analysers if a not in self._every]
         self._landmarks = any(a.needs.landmarks for a in analysers)
+        self._meshes = landmarker if any(a.needs.landmarks for a in self._every) else None
         self._ticks = Ticks(TRACK_RATE)
         self._between = Between()
         self._gaps: list[Gap] = []
@@ -237,6 +248,9 @@ class _Pass:
     def _show_every(self, seen: Iterator[tuple[Frame, list[Face]]]) -> None:
         for frame, faces in seen:
             self.analysed += 1
+            if self._meshes is not None:
+                with self._clock("faces"):
+                    faces = with_landmarks(frame, faces, self._meshes)
             self._show(self._every, frame, faces)
 
     def _show(self, analysers: Sequence[Analyser], frame: Frame, faces: list[Face]) -> None:

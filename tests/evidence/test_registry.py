@@ -8,9 +8,16 @@ import tiny_networks
 from unmask.evidence.registry import ANALYSERS, Options, create
 
 
-def test_without_names_all_analysers_are_made(tmp_path):
+def test_without_names_all_analysers_are_made_the_continuous_ones_where_every_frame_is_seen(tmp_path):
     options = Options(models={"visual": tiny_networks.brightness_network(tmp_path)})
-    assert [analyser.name for analyser in create(None, options)] == list(ANALYSERS)
+    assert [analyser.name for analyser in create(None, options)] == ["visual"]
+    assert [analyser.name for analyser in create(None, options, continuous=True)] == list(ANALYSERS)
+
+
+def test_a_continuous_analyser_can_be_named():
+    (analyser,) = create(["blink"], Options())
+    assert ANALYSERS[analyser.name].continuous
+    assert analyser.needs.frames == "every"
 
 
 def test_an_analyser_named_twice_is_made_once(tmp_path):

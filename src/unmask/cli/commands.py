@@ -13,6 +13,7 @@ _COMMANDS = {
     "detect": ("Judge videos, pictures and sound: fake, real or inconclusive, and why.", "Analysis"),
     "visualize": ("Write a video with faces, scores and heat maps drawn into it.", "Analysis"),
     "features": ("Write what the visual detector's network makes of each face, as numbers.", "Analysis"),
+    "biosignals": ("Show pulse, blinks, breathing and head motion of a video, with plots.", "Analysis"),
     "info": ("Show versions, weights with their figures, devices and threads.", "Analysis"),
     "prepare": ("Cut the faces of a data set into a store that training reads.", _LABORATORY),
     "train": ("Train a detector on data sets.", _LABORATORY),

@@ -6,6 +6,7 @@ Adding one: write a file in this folder with a class that follows `Analyser`, an
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -16,6 +17,8 @@ from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import Card
 
 Status = Literal["ok", "not_applicable", "inconclusive"]
+SCORE = "score (0 real, 1 fake)"
+"""What a timeline shows unless it says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +26,9 @@ class Needs:
     """What an analyser asks of the pipeline.
 
     `frames`: how it samples: "spread" (a number of frames spread evenly over the clip, the user's
-    `--frames`) or "every" (each frame at full rate). `landmarks`, `audio`: whether the face mesh and
-    sound are wanted.
+    `--frames`) or "every" (each frame at full rate). `landmarks`: whether the face mesh is wanted in each
+    frame that it sees; between the tracker's ticks the mesh looks where the face lies on the straight line.
+    `audio`: whether sound is wanted.
     """
 
     frames: Literal["spread", "every"] = "spread"
@@ -44,8 +48,9 @@ class Measurement:
 class Evidence:
     """What one analyser concludes about one track (`track` set) or about the whole file (`track` None).
 
-    `score` runs from 0 (real) to 1 (fake) and is None unless `status` is "ok". `timeline` holds
-    (time in seconds, score). `embedding` is for later fusion and is never written to JSON.
+    `score` runs from 0 (real) to 1 (fake); it is None unless `status` is "ok", and where the analyser only
+    measures. `timeline` holds (time in seconds, value in 0..1) and `timeline_meaning` says what the value is.
+    `embedding` is for later fusion and is never written to JSON.
     """
 
     analyser: str
@@ -55,6 +60,7 @@ class Evidence:
     reason: str | None = None
     score: float | None = None
     timeline: tuple[tuple[float, float], ...] = ()
+    timeline_meaning: str = SCORE
     measurements: dict[str, Measurement] = field(default_factory=dict)
     embedding: np.ndarray | None = None
 
@@ -83,6 +89,21 @@ class Features:
     analyser: str
     face: Face
     values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The raw signals behind one track's evidence, for plots and tables; no report holds them.
+
+    `columns` are (N,) arrays at the N `times` (seconds), under names that end in their unit; NaN where there
+    is no value. `marks` are stretches (start, end) in seconds that the analyser found, such as blinks.
+    `spectra` are curves (x, y) by name, x in the unit that the name states.
+    """
+
+    times: np.ndarray
+    columns: Mapping[str, np.ndarray]
+    marks: tuple[tuple[float, float], ...] = ()
+    spectra: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
 
 class Analyser(Protocol):

@@ -8,12 +8,30 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unmask.evidence.base import Analyser, Features, Heat
+from unmask.evidence.base import Analyser, Evidence, Features, Heat, Signals
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Where an analyser's class is ("module:class", imported when asked for), and when it is on by itself.
+
+    `continuous` analysers look at every frame, which costs far more than a few samples: unless named, they
+    are on only where every frame is examined anyway.
+    """
+
+    place: str
+    continuous: bool = False
+
 
 ANALYSERS = {
-    "visual": "unmask.evidence.visual:Visual",
+    "visual": Registration("unmask.evidence.visual:Visual"),
+    "blink": Registration("unmask.evidence.blink:Blink", continuous=True),
+    "pulse": Registration("unmask.evidence.pulse:Pulse", continuous=True),
+    "breathing": Registration("unmask.evidence.breathing:Breathing", continuous=True),
+    "head_pose": Registration("unmask.evidence.head_pose:HeadMotion", continuous=True),
+    "consistency": Registration("unmask.evidence.consistency:Consistency", continuous=True),
 }
-"""Name and class, imported when asked for."""
+"""The analysers by name."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +40,8 @@ class Options:
 
     `threads` and `device` as in `unmask.runtime.session`; `models` are weight files that replace the
     embedded ones, by analyser; `on_heat` and `on_features` are called with every heat map and with the deep
-    features of every face examined, where the analyser has some.
+    features of every face examined, and `on_signals` at the end with every track's evidence and the raw
+    signals behind it, where the analyser has some.
     """
 
     threads: int = 0
@@ -30,20 +49,22 @@ class Options:
     models: Mapping[str, Path] = field(default_factory=dict)
     on_heat: Callable[[Heat], None] | None = None
     on_features: Callable[[Features], None] | None = None
+    on_signals: Callable[[Evidence, Signals], None] | None = None
 
 
-def create(names: Sequence[str] | None, options: Options) -> list[Analyser]:
-    """Make analysers by name (None: all).
+def create(names: Sequence[str] | None, options: Options, *, continuous: bool = False) -> list[Analyser]:
+    """Make analysers by name (None: all, the continuous ones only if `continuous`).
 
     Raises:
         ValueError: a name is unknown, also one that a model is given for.
     """
-    wanted = list(ANALYSERS) if names is None else list(dict.fromkeys(names))
+    usual = [name for name, entry in ANALYSERS.items() if continuous or not entry.continuous]
+    wanted = usual if names is None else list(dict.fromkeys(names))
     for name in [*wanted, *options.models]:
         if name not in ANALYSERS:
             near = difflib.get_close_matches(name, ANALYSERS, n=3) or list(ANALYSERS)
             raise ValueError(f"unknown analyser {name!r}; did you mean {', '.join(near)}?")
-    return [_load(ANALYSERS[name])(options) for name in wanted]
+    return [_load(ANALYSERS[name].place)(options) for name in wanted]
 
 
 def _load(place: str) -> Callable[[Options], Analyser]:

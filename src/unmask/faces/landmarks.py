@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
 import numpy as np
 
 from unmask.faces.align import warp
-from unmask.faces.face import Detection
-from unmask.faces.pose import fit_neutral
+from unmask.faces.face import Detection, Face
+from unmask.faces.pose import fit_neutral, head_pose
+from unmask.media.events import Frame
 from unmask.runtime.session import open_session
 
 MESH_NETWORK = "face_landmarks.onnx"
@@ -182,6 +183,21 @@ class Landmarker:
         """Return the (52,) blendshape coefficients, 0..1, of (478, 3) landmarks in picture pixels."""
         points = landmarks[self._subset, :2].astype(np.float32)[None]
         return np.asarray(self._shapes.run(None, {self._shapes_input: points})[0], np.float32).reshape(-1)
+
+
+def with_landmarks(frame: Frame, faces: Sequence[Face], landmarker: Landmarker) -> list[Face]:
+    """Return the faces with landmarks, blendshapes and pose.
+
+    Faces that have them stay as they are; those in whose crop the mesh is not present stay without.
+    """
+    bare = [index for index, face in enumerate(faces) if face.landmarks is None]
+    meshes, presence = landmarker.meshes(frame.pixels, [faces[index].detection for index in bare])
+    result = list(faces)
+    for index, mesh, logit in zip(bare, meshes, presence, strict=True):
+        if logit >= PRESENCE:
+            shapes = landmarker.blendshapes(mesh)
+            result[index] = replace(faces[index], landmarks=mesh, blendshapes=shapes, pose=head_pose(mesh))
+    return result
 
 
 def _to_picture(points: np.ndarray, square: Square) -> np.ndarray:

@@ -14,8 +14,8 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from unmask.evidence.base import SCORE, Status
 from unmask.evidence.base import Evidence as AnalyserEvidence
-from unmask.evidence.base import Status
 from unmask.media.events import Media, MediaKind
 
 SCHEMA = "unmask.report/1"
@@ -53,8 +53,8 @@ class Evidence(_Model):
     """What one analyser concluded, about one person or about the whole file.
 
     `weight` is the share of the verdict that rests on it (0: shown as an observation only).
-    `timeline` holds (time, score), at most 2,000 points: `timeline_points` is how many there were, and
-    every `timeline_step`-th of them is kept (1: all).
+    `timeline` holds (time, value in 0..1), at most 2,000 points: `timeline_points` is how many there were,
+    and every `timeline_step`-th of them is kept (1: all). `timeline_meaning` says what the value is.
     """
 
     status: Status
@@ -64,6 +64,7 @@ class Evidence(_Model):
     weight: float = Field(default=0.0, ge=0, le=1)
     measurements: dict[str, Measurement] = Field(default_factory=dict)
     timeline: tuple[tuple[float, float], ...] = ()
+    timeline_meaning: str = SCORE
     timeline_points: int = 0
     timeline_step: int = Field(default=1, ge=1)
 
@@ -82,6 +83,7 @@ class Evidence(_Model):
                 for name, measured in evidence.measurements.items()
             },
             timeline=tuple((round(float(t), 3), round(float(score), 4)) for t, score in timeline),
+            timeline_meaning=evidence.timeline_meaning,
             timeline_points=len(evidence.timeline),
             timeline_step=step,
         )

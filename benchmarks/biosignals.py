@@ -1,0 +1,323 @@
+"""Measures the analysers of biological signals on clips whose truth is known, through real H.264.
+
+Run by hand (see docs/experiments/biosignals.md):
+
+python benchmarks/biosignals.py traces FOLDER --seeds 1 2 3   film pulse clips, keep the colour traces
+python benchmarks/biosignals.py pulse FOLDER --seeds 1 2 3    judge the traces: the table of the pulse
+python benchmarks/biosignals.py whole FOLDER --seed 1         one clip through the whole pipeline, all signals
+python benchmarks/biosignals.py pose FOLDER                   turned heads against the angle they were turned by
+python benchmarks/biosignals.py real CLIPS LABELS             blinks of labelled real clips
+
+`traces` takes the landmarks from the script instead of the mesh, which costs ten times as much; `whole` shows
+what the mesh changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from biosignals_truth import FRAME, Actor, Encoder, Script, film, turn
+
+from unmask.evidence.base import Evidence, Signals
+from unmask.evidence.pulse import doubts_about
+from unmask.faces.detect import Detector
+from unmask.faces.face import HeadPose
+from unmask.faces.landmarks import Landmarker
+from unmask.faces.pose import fit_neutral, rotation_of
+from unmask.media.events import Frame, Media
+from unmask.media.reader import read
+from unmask.pipeline import analyse
+from unmask.runtime.session import set_threads
+from unmask.signals import pulse
+from unmask.signals.head_motion import angle_between
+
+CRFS = (18, 23, 30)
+AMPLITUDES = (0.005, 0.0, 0.01, 0.003)
+RATE = 25
+TRACE_RATE = 20
+VIEW = (54, 20, 352)
+"""Left, top and side of the square that the clips of `traces` show: the head alone, to save time."""
+ANALYSERS = ("blink", "pulse", "breathing", "head_pose", "consistency")
+
+
+def script_of(seed: int, amplitude: float) -> Script:
+    """Return a 30-s script whose pulse, light and motion follow from the seed."""
+    random = np.random.default_rng([seed, round(amplitude * 1e4)])
+    return Script(
+        seconds=30,
+        rate=TRACE_RATE,
+        seed=int(random.integers(1 << 30)),
+        beats=float(random.uniform(50, 140)),
+        amplitude=amplitude,
+        breaths=0,
+        motion=float(random.uniform(0.3, 1.2)),
+    )
+
+
+def traces(folder: Path, seeds: Sequence[int], amplitudes: Sequence[float]) -> None:
+    """Film each script at each quality and write the mean colours of the regions."""
+    actor = Actor()
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        for amplitude in amplitudes:
+            script = script_of(seed, amplitude)
+            outputs = [folder / f"pulse_{seed}_{amplitude:g}_crf{crf}.npz" for crf in CRFS]
+            if all(path.exists() for path in outputs):
+                continue
+            begin = time.process_time()
+            landmarks = encode(actor, script, [path.with_suffix(".mp4") for path in outputs], VIEW)
+            box = actor.box - (*VIEW[:2], 0, 0)
+            for path in outputs:
+                clip = path.with_suffix(".mp4")
+                np.savez(path, beats=script.beats, bits=bits_of(clip), **colours(clip, landmarks, box))
+                clip.unlink()
+            print(f"seed {seed}, {amplitude:g}: {time.process_time() - begin:.0f} s of CPU", flush=True)
+
+
+def encode(
+    actor: Actor, script: Script, paths: Sequence[Path], view: tuple[int, int, int] = (0, 0, FRAME)
+) -> np.ndarray:
+    """Write the part of a script that `view` shows at each quality; return the true landmarks (N, 478, 3)."""
+    left, top, side = view
+    encoders = [
+        Encoder(path, rate=script.rate, crf=crf, side=side) for path, crf in zip(paths, CRFS, strict=True)
+    ]
+    truth = []
+    for shot in film(actor, script):
+        truth.append((shot.landmarks - (left, top, 0)).astype(np.float32))
+        part = np.ascontiguousarray(shot.pixels[top : top + side, left : left + side])
+        for encoder in encoders:
+            encoder.write(part)
+    for encoder in encoders:
+        encoder.close()
+    return np.stack(truth)
+
+
+def colours(clip: Path, landmarks: np.ndarray, box: np.ndarray) -> dict[str, np.ndarray]:
+    """Return times (N,) and the colours of regions and eyes (N, 5, 3) and surroundings (N, 3) of a clip."""
+    times, regions, around = [], [], []
+    for event in read(clip, rate=None, threads=1):
+        if isinstance(event, Frame):
+            times.append(event.time)
+            regions.append(pulse.region_colours(event.pixels, landmarks[event.index]))
+            around.append(pulse.surroundings_colour(event.pixels, box[None]))
+    return {"times": np.array(times), "regions": np.stack(regions), "around": np.stack(around)}
+
+
+def bits_of(clip: Path) -> float:
+    """Return the bits that the file spends on a pixel of a frame."""
+    media = next(read(clip))
+    assert isinstance(media, Media)
+    assert media.size
+    assert media.frame_rate
+    return (media.bit_rate or 0) / (media.size[0] * media.size[1] * float(media.frame_rate))
+
+
+def judge_pulse(folder: Path, seeds: Sequence[int]) -> None:
+    """Print, for every amplitude and quality, the clips answered and how wrong the answers are."""
+    print(
+        "| amplitude | crf | bits/pixel | clips | answered | MAE of answers, 1/min | worst | MAE if all answered |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
+    for amplitude in sorted(AMPLITUDES, reverse=True):
+        for crf in CRFS:
+            files = [folder / f"pulse_{seed}_{amplitude:g}_crf{crf}.npz" for seed in seeds]
+            rows = [judged(path) for path in files if path.exists()]
+            if not rows:
+                continue
+            answered = np.array([row[0] for row in rows], bool)
+            errors = np.array([row[1] for row in rows])
+            bits = np.mean([row[2] for row in rows])
+            hit = errors[answered]
+            mean, worst = (f"{hit.mean():.2f}", f"{hit.max():.2f}") if len(hit) else ("", "")
+            everything = f"{errors.mean():.2f}"
+            if amplitude == 0:
+                mean = worst = everything = "no pulse"
+            print(
+                f"| {100 * amplitude:g} % | {crf} | {bits:.3f} | {len(rows)} | {answered.sum()} | {mean} | "
+                f"{worst} | {everything} |"
+            )
+
+
+def judged(path: Path) -> tuple[bool, float, float]:
+    """Return whether a rate is reported, its error, and the bits a pixel of one trace."""
+    with np.load(path) as data:
+        found = pulse.analyse(data["times"], data["regions"][:, :4], data["around"])
+        return not doubts_about(found), abs(found.rate - float(data["beats"])), float(data["bits"])
+
+
+def whole(folder: Path, seed: int, seconds: float) -> None:
+    """Film one script with pulse of 1 %, blinks and breathing, and run the whole pipeline on it."""
+    random = np.random.default_rng([seed, 7])
+    gaps = random.uniform(1.0, 5.0, 40).cumsum()
+    lengths = random.uniform(0.15, 0.4, 40)
+    blinks = tuple((float(t), float(n)) for t, n in zip(gaps, lengths, strict=True) if t < seconds - 0.5)
+    script = Script(
+        seconds=seconds,
+        rate=RATE,
+        seed=seed,
+        blinks=blinks,
+        beats=float(random.uniform(50, 140)),
+        breaths=float(random.uniform(9, 24)),
+    )
+    print(
+        f"seed {seed}: pulse {script.beats:.1f}, breaths {script.breaths:.1f}, {len(blinks)} blinks",
+        flush=True,
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"whole_{seed}_crf{crf}.mp4" for crf in CRFS]
+    if not all(path.exists() for path in paths):
+        encode(Actor(), script, paths)
+    for path in paths:
+        signals: list[tuple[Evidence, Signals]] = []
+        begin = time.process_time()
+        report = analyse(path, analysers=ANALYSERS, threads=1, on_signals=lambda *pair: signals.append(pair))
+        spent = time.process_time() - begin
+        print(f"{path.name}: {spent:.0f} s of CPU; stages {report.timing and report.timing.stages}")
+        evidence = report.faces[0].evidence
+        for name in ("pulse", "breathing", "head_pose", "consistency"):
+            print(f"  {name}: {evidence[name].status}: {evidence[name].summary}")
+        marks = next((s.marks for e, s in signals if e.analyser == "blink"), ())
+        print("  blink:", compare([(t - n / 4, t + n / 4) for t, n in blinks], marks))
+
+
+def compare(truth: Sequence[tuple[float, float]], found: Sequence[tuple[float, float]]) -> str:
+    """Return hits, misses and false alarms, and how far middles and lengths of the hits are off, in words."""
+    pairs = matches(truth, found)
+    middles = [abs(sum(truth[i]) - sum(found[j])) / 2 for i, j in pairs]
+    ends = [abs(truth[i][k] - found[j][k]) for i, j in pairs for k in (0, 1)]
+    f1 = 2 * len(pairs) / max(1, len(truth) + len(found))
+    text = f"{len(pairs)} of {len(truth)} found, {len(found) - len(pairs)} false, F1 {f1:.3f}"
+    if pairs:
+        text += f"; middle off by {1000 * np.mean(middles):.0f} ms (worst {1000 * max(middles):.0f}), "
+        text += f"start and end by {1000 * np.mean(ends):.0f} ms (worst {1000 * max(ends):.0f})"
+    return text
+
+
+def matches(
+    truth: Sequence[tuple[float, float]], found: Sequence[tuple[float, float]], *, reach: float = 0.1
+) -> list[tuple[int, int]]:
+    """Pair true with found stretches, each once, whose gap is at most `reach` seconds; nearest first."""
+    options = sorted(
+        (abs(sum(t) - sum(f)), i, j)
+        for i, t in enumerate(truth)
+        for j, f in enumerate(found)
+        if f[0] - reach <= t[1] and t[0] - reach <= f[1]
+    )
+    pairs: list[tuple[int, int]] = []
+    for _, i, j in options:
+        if all(i != a and j != b for a, b in pairs):
+            pairs.append((i, j))
+    return pairs
+
+
+def pose(folder: Path) -> None:
+    """Turn the head about each axis, through H.264, and print by how much the pose is off."""
+    set_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    steps = np.linspace(0, 1, 10)
+    paths = {
+        "yaw to 45": [HeadPose(45 * s, 0, 0) for s in steps],
+        "yaw to -45": [HeadPose(-45 * s, 0, 0) for s in steps],
+        "pitch to 25": [HeadPose(0, 25 * s, 0) for s in steps],
+        "pitch to -25": [HeadPose(0, -25 * s, 0) for s in steps],
+        "roll to 30": [HeadPose(0, 0, 30 * s) for s in steps],
+        "all at once": [HeadPose(30 * s, 15 * s, -20 * s) for s in steps],
+    }
+    actor, detector, landmarker = Actor(), Detector(threads=1), Landmarker(threads=1)
+    for name, poses in paths.items():
+        frames = list(turn(actor, poses))
+        for crf in CRFS:
+            clip = folder / "pose.mp4"
+            encoder = Encoder(clip, rate=RATE, crf=crf)
+            for pixels in frames:
+                encoder.write(pixels)
+            encoder.close()
+            rotations = np.stack([_rotation(e.pixels, detector, landmarker) for e in read_frames(clip)])
+            true = np.stack([rotation_of(p) for p in poses])
+            off = angle_between(rotations @ rotations[0].T, true @ true[0].T)
+            print(f"{name}, crf {crf}: mean {off.mean():.2f}, worst {off.max():.2f} degrees", flush=True)
+
+
+def read_frames(clip: Path) -> list[Frame]:
+    """Return all frames of a short clip."""
+    return [event for event in read(clip, rate=None, threads=1) if isinstance(event, Frame)]
+
+
+def _rotation(pixels: np.ndarray, detector: Detector, landmarker: Landmarker) -> np.ndarray:
+    found = max(detector.detect_picture(pixels), key=lambda d: float(d.box[2:].max()))
+    return fit_neutral(landmarker.mesh(pixels, found)[0])[1]
+
+
+def real(folder: Path, labels: Path) -> None:
+    """Run the blink analyser on labelled clips and print each clip's and the common F1.
+
+    What is found in a stretch labelled "unsure" counts neither way.
+    """
+    truth: dict[str, list[tuple[float, float]]] = {}
+    unsure: dict[str, list[tuple[float, float]]] = {}
+    with labels.open(newline="") as table:
+        for row in csv.DictReader(table):
+            truth.setdefault(row["clip"], [])
+            if row["kind"] != "none":
+                kind = truth if row["kind"] == "blink" else unsure
+                kind.setdefault(row["clip"], []).append((float(row["start"]), float(row["end"])))
+    hits = true = false = 0
+    for name, stretches in truth.items():
+        signals: list[tuple[Evidence, Signals]] = []
+        report = analyse(
+            folder / name, analysers=["blink"], threads=1, on_signals=lambda *pair: signals.append(pair)
+        )
+        marks = [mark for _, item in signals for mark in item.marks]
+        matched = {j for _, j in matches(stretches, marks)}
+        doubtful = {j for _, j in matches(unsure.get(name, []), marks)} | {
+            j for j, m in enumerate(marks) if any(a <= sum(m) / 2 <= b for a, b in unsure.get(name, []))
+        }
+        marks = [m for j, m in enumerate(marks) if j in matched or j not in doubtful]
+        pairs = matches(stretches, marks)
+        hits, true, false = hits + len(pairs), true + len(stretches), false + len(marks) - len(pairs)
+        status = {e.status for p in report.faces for e in p.evidence.values()}
+        print(f"{name}: {', '.join(sorted(status))}; {compare(stretches, marks)}", flush=True)
+        missed = [s for i, s in enumerate(stretches) if i not in {a for a, _ in pairs}]
+        extra = [m for j, m in enumerate(marks) if j not in {b for _, b in pairs}]
+        print(f"   missed {missed}, false {[(round(a, 2), round(b, 2)) for a, b in extra]}", flush=True)
+    print(f"{hits} of {true} found, {false} false, F1 {2 * hits / (2 * hits + true - hits + false):.3f}")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name in ("traces", "pulse"):
+        sub = commands.add_parser(name)
+        sub.add_argument("folder", type=Path)
+        sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    sub = commands.add_parser("whole")
+    sub.add_argument("folder", type=Path)
+    sub.add_argument("--seed", type=int, default=1)
+    sub.add_argument("--seconds", type=float, default=30)
+    commands.add_parser("pose").add_argument("folder", type=Path)
+    sub = commands.add_parser("real")
+    sub.add_argument("folder", type=Path)
+    sub.add_argument("labels", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "traces":
+        set_threads(1)
+        traces(arguments.folder, arguments.seeds, AMPLITUDES)
+    elif arguments.command == "pulse":
+        judge_pulse(arguments.folder, arguments.seeds)
+    elif arguments.command == "whole":
+        whole(arguments.folder, arguments.seed, arguments.seconds)
+    elif arguments.command == "pose":
+        pose(arguments.folder)
+    else:
+        real(arguments.folder, arguments.labels)
+
+
+if __name__ == "__main__":
+    main()
