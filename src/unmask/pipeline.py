@@ -66,7 +66,8 @@ def analyse(
             None takes that of the calibration.
         model: another network for the visual analyser (an exported file with its card, or a checkpoint),
             or a network for each analyser named.
-        analysers: names of the analysers to use; None takes all.
+        analysers: names of the analysers to use; None takes all, those that need every frame (`continuous`
+            in `unmask.evidence.registry`) only with `every_frame`.
         on_progress: called with the share done, 0..1.
         on_heat: called with the heat map of each face examined.
 
@@ -84,7 +85,7 @@ def analyse(
     count = set_threads(threads)
     with clock("load"):
         options = Options(threads=count, device=device, models=_models(model), on_heat=on_heat)
-        examiners = create(analysers, options)
+        examiners = create(analysers, options, continuous=every_frame)
         tracker = Tracker(Detector(threads=count, device=device), Landmarker(threads=count, device=device))
         likeness = Persons(threads=count, device=device)
     events = read(

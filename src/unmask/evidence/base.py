@@ -41,11 +41,21 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A suspicious stretch of a clip, from `start` to `end` seconds, and why in plain words."""
+
+    start: float
+    end: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What one analyser concludes about one track (`track` set) or about the whole file (`track` None).
 
     `score` runs from 0 (real) to 1 (fake) and is None unless `status` is "ok". `timeline` holds
-    (time in seconds, score). `embedding` is for later fusion and is never written to JSON.
+    (time in seconds, score), `intervals` the stretches found suspicious. `embedding` is for later fusion
+    and is never written to JSON.
     """
 
     analyser: str
@@ -57,6 +67,7 @@ class Evidence:
     timeline: tuple[tuple[float, float], ...] = ()
     measurements: dict[str, Measurement] = field(default_factory=dict)
     embedding: np.ndarray | None = None
+    intervals: tuple[Interval, ...] = ()
 
 
 @dataclass(frozen=True)

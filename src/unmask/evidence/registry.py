@@ -10,10 +10,24 @@ from pathlib import Path
 
 from unmask.evidence.base import Analyser, Heat
 
+
+@dataclass(frozen=True)
+class Registration:
+    """Where an analyser's class is ("module:class", imported when asked for), and when it is on by itself.
+
+    `continuous` analysers look at every frame, which costs far more than a few samples: unless named, they
+    are on only where every frame is examined anyway.
+    """
+
+    place: str
+    continuous: bool = False
+
+
 ANALYSERS = {
-    "visual": "unmask.evidence.visual:Visual",
+    "visual": Registration("unmask.evidence.visual:Visual"),
+    "temporal": Registration("unmask.evidence.temporal:Temporal", continuous=True),
 }
-"""Name and class, imported when asked for."""
+"""The analysers by name."""
 
 
 @dataclass(frozen=True)
@@ -30,18 +44,19 @@ class Options:
     on_heat: Callable[[Heat], None] | None = None
 
 
-def create(names: Sequence[str] | None, options: Options) -> list[Analyser]:
-    """Make analysers by name (None: all).
+def create(names: Sequence[str] | None, options: Options, *, continuous: bool = False) -> list[Analyser]:
+    """Make analysers by name (None: all, the continuous ones only if `continuous`).
 
     Raises:
         ValueError: a name is unknown, also one that a model is given for.
     """
-    wanted = list(ANALYSERS) if names is None else list(dict.fromkeys(names))
+    usual = [name for name, entry in ANALYSERS.items() if continuous or not entry.continuous]
+    wanted = usual if names is None else list(dict.fromkeys(names))
     for name in [*wanted, *options.models]:
         if name not in ANALYSERS:
             near = difflib.get_close_matches(name, ANALYSERS, n=3) or list(ANALYSERS)
             raise ValueError(f"unknown analyser {name!r}; did you mean {', '.join(near)}?")
-    return [_load(ANALYSERS[name])(options) for name in wanted]
+    return [_load(ANALYSERS[name].place)(options) for name in wanted]
 
 
 def _load(place: str) -> Callable[[Options], Analyser]:
