@@ -46,11 +46,9 @@ PAUSE = 0.5
 MIN_MOMENTS = 12
 MIN_SECONDS = 0.5
 """A track that is seen for less, or at fewer moments, says nothing about time."""
-STEP_FLOOR = 0.4
-"""Steps below this share of the threshold are forgotten at once."""
+STEP_FLOOR = 2.0
+"""Grey levels: smaller steps are forgotten at once."""
 MAX_STEPS = 512
-LIGHT_EXPLAINS = 0.5
-"""Share of a step's variance over the face that a change of light must explain to be called one."""
 THRESHOLDS = Thresholds()
 FLOW_INTERVAL = 0.1
 """Seconds between the moments that optical flow compares, whatever the frame rate."""
@@ -235,10 +233,10 @@ class Follower:
         sudden = typical(after[1].face - before[-2].face)
         size = max(0.0, min(inside, sudden) - around)
         self._columns["step"][look.index] = size
-        if size < STEP_FLOOR * THRESHOLDS.step:
+        if size < STEP_FLOOR:
             return
         first, last = (np.mean([p.face for p in part], axis=0) for part in (before, after))
-        step = Step(look.time, size, last - first, is_light=turns_light(first, last))
+        step = Step(look.time, size, last - first, light=explained_by_light(first, last))
         if self.steps and look.time - self.steps[-1].time < WINDOW:
             if size > self.steps[-1].size:
                 self.steps[-1] = step
@@ -340,15 +338,14 @@ def cell_normals() -> tuple[np.ndarray, np.ndarray]:
     return known, found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def turns_light(before: np.ndarray, after: np.ndarray) -> bool:
-    """Say whether a turned light explains the change between two looks (108,) of a face.
+def explained_by_light(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the share of the change between two looks (108,) of a face that a turned light explains, 0..1.
 
     The ratio of the two brightnesses then follows the normals, whatever the skin's colour.
     """
     known, normals = cell_normals()
     ratio = np.log((_grey_cells(after) + 8) / (_grey_cells(before) + 8))[known]
-    change = fit_light(normals, ratio - ratio.mean())
-    return change.explained >= LIGHT_EXPLAINS
+    return fit_light(normals, ratio).explained
 
 
 def _grey_cells(look: np.ndarray) -> np.ndarray:

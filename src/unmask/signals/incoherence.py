@@ -28,7 +28,8 @@ class Thresholds:
 
     `step` and `strange` in grey levels (0..255), `flicker` as amplitude in per cent of the brightness;
     `undoes` is the cosine between two steps below which the later undoes the earlier; `recurs` the seconds
-    within which another strange frame must follow.
+    within which another strange frame must follow; `light` the share of a step that a turned light must
+    explain to be called one.
     """
 
     step: float = 8.0
@@ -36,20 +37,21 @@ class Thresholds:
     flicker: float = 2.0
     undoes: float = -0.35
     recurs: float = 1.5
+    light: float = 0.7
 
 
 @dataclass(frozen=True)
 class Step:
     """A lasting change of the look of a face at `time` seconds.
 
-    `size` in grey levels; `change` is (K,), the cells' means after less before; `is_light` says whether a
-    turned light explains it.
+    `size` in grey levels; `change` is (K,), the cells' means after less before; `light` is the share of the
+    change over the face that a turned light explains, 0..1.
     """
 
     time: float
     size: float
     change: np.ndarray
-    is_light: bool = False
+    light: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -181,5 +183,5 @@ def _undoes(first: Step, second: Step, thresholds: Thresholds) -> bool:
 
 
 def _between(step: Step, start: float, end: float, size: float, thresholds: Thresholds) -> Finding:
-    kind: Kind = "light" if step.is_light else "look"
+    kind: Kind = "light" if step.light >= thresholds.light else "look"
     return Finding(kind, start, end, size / thresholds.step, size)
