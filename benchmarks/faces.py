@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import csv
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from unmask.faces.track import Tracker
 from unmask.media.events import Cut, Frame, Media
 from unmask.media.reader import read
 
+Piece = tuple[str, str, np.ndarray]
+"""A clip, its group, and the likeness of a third of it."""
 RATE = 10.0
 SECONDS = 10.0
 
@@ -66,7 +69,7 @@ def main() -> None:
     with (arguments.folder / "labels.csv").open(newline="") as table:
         rows = [row for row in csv.DictReader(table) if row["split"] == arguments.split]
     detector, landmarker = Detector(), Landmarker()
-    pieces: list[tuple[str, str, np.ndarray]] = []
+    pieces: list[Piece] = []
     all_ticks = all_hits = 0
     for row in rows:
         ticks, hits, tracks, likenesses = follow(arguments.folder / row["file"], detector, landmarker)
@@ -82,7 +85,7 @@ def half(group: str) -> int:
     return zlib.crc32(group.encode()) % 2
 
 
-def report(pieces: list[tuple[str, str, np.ndarray]]) -> None:
+def report(pieces: list[Piece]) -> None:
     """Print the shares of missed and false joins among pieces of clips, of all groups and of each half."""
     pairs = [(a, b) for i, a in enumerate(pieces) for b in pieces[i + 1 :]]
     for name, halves in (("all groups", (0, 1)), ("half 0", (0,)), ("half 1", (1,))):
@@ -94,7 +97,32 @@ def report(pieces: list[tuple[str, str, np.ndarray]]) -> None:
             f"{name}, {groups}: at {THRESHOLD} missed joins {(same < THRESHOLD).sum()} of {len(same)}, false"
         )
         print(f"  {(different >= THRESHOLD).sum()} of {len(different)}; lowest of one clip {same.min():.2f},")
+        low, high = interval(inside, lambda a, b: a[1] != b[1], lambda cosine: cosine >= THRESHOLD)
+        print(f"  resampling the groups: false {low:.2%} to {high:.2%}, ", end="")
+        low, high = interval(inside, lambda a, b: a[0] == b[0], lambda cosine: cosine < THRESHOLD)
+        print(f"missed {low:.1%} to {high:.1%}")
         print(f"  different: 99.9 % below {np.quantile(different, 0.999):.3f}, highest {different.max():.2f}")
+
+
+def interval(
+    pairs: list[tuple[Piece, Piece]],
+    counted: Callable[[Piece, Piece], bool],
+    wrong: Callable[[float], bool],
+) -> tuple[float, float]:
+    """Return the 95 % interval of the share of wrong pairs among the counted ones, resampling groups."""
+    chosen = [(a[1], b[1], wrong(float(a[2] @ b[2]))) for a, b in pairs if counted(a, b)]
+    names = sorted({name for a, b, _ in chosen for name in (a, b)})
+    first, second = (np.array([names.index(pair[i]) for pair in chosen]) for i in (0, 1))
+    errors = np.array([pair[2] for pair in chosen])
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(1000):
+        times = np.bincount(rng.integers(len(names), size=len(names)), minlength=len(names))
+        weight = np.where(first == second, times[first], times[first] * times[second])
+        if weight.any():
+            shares.append(np.average(errors, weights=weight))
+    low, high = np.quantile(shares, (0.025, 0.975))
+    return float(low), float(high)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from unmask import pipeline
 from unmask.evidence.schedule import MAX_WAITING
 from unmask.faces.align import crop
 from unmask.faces.detect import Detector
+from unmask.media.ahead import DEPTH
 from unmask.media.events import Cut, End, Frame, Gap, Media, MediaError
 from unmask.pipeline import analyse
 from unmask.report.schema import Report
@@ -191,7 +192,7 @@ def test_a_picture_without_a_face_is_inconclusive_without_a_number(tmp_path, mod
 
 
 def test_a_dark_face_is_inconclusive(tmp_path, model):
-    report = analyse(saved((PORTRAIT * 0.12).astype(np.uint8), tmp_path / "dark.png"), model=model)
+    report = analyse(saved((PORTRAIT * 0.06).astype(np.uint8), tmp_path / "dark.png"), model=model)
     assert report.verdict.label == "inconclusive"
     assert report.verdict.probability is None
 
@@ -300,7 +301,8 @@ def test_the_frames_kept_do_not_grow_with_the_clip(every_frame, most, monkeypatc
     times = [k / 30 for k in range(60)]
     monkeypatch.setattr(pipeline, "read", stream(times, duration=2.0, alive=alive))
     analyse("clip", model=model, every_frame=every_frame, on_progress=count)
-    assert max(counts) <= most
+    # Those read ahead wait in the queue, and one is in the reading thread's hand.
+    assert max(counts) <= most + DEPTH + 1
 
 
 def test_an_unknown_duration_is_said_and_sampled_ever_more_rarely(monkeypatch, model):

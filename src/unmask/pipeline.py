@@ -20,6 +20,7 @@ from unmask.faces.landmarks import MESH_NETWORK, Landmarker
 from unmask.faces.persons import NETWORK as LIKENESS_NETWORK
 from unmask.faces.persons import Persons
 from unmask.faces.track import Tracker
+from unmask.media.ahead import read_ahead
 from unmask.media.events import Audio, Cut, End, Event, Frame, Gap, Media, MediaError
 from unmask.media.reader import read
 from unmask.report import schema
@@ -99,6 +100,8 @@ def analyse(
     with clock("decode"):
         media = next(events)
     assert isinstance(media, Media)
+    if count > 1 and media.kind == "video":
+        events = read_ahead(events)
     length = _length(media, start, end)
     spread = None if every_frame else Spread(frames, start=start or 0.0, length=length)
     run = _Pass(tracker, likeness, examiners, spread, clock)
@@ -370,8 +373,8 @@ def _weights(analysers: Sequence[Analyser]) -> tuple[schema.Weight, ...]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+    return None if value is None else round(value, 6)
 
 
 def _rounded_pair(pair: tuple[float, float] | None) -> tuple[float, float] | None:
-    return None if pair is None else (round(pair[0], 4), round(pair[1], 4))
+    return None if pair is None else (round(pair[0], 6), round(pair[1], 6))

@@ -122,7 +122,7 @@ def _jpeg(image: np.ndarray, rng: np.random.Generator, quality: tuple[int, int])
 
 
 def _video(image: np.ndarray, rng: np.random.Generator, crf: tuple[int, int]) -> np.ndarray:
-    """Encode the picture as one H.264 frame (deblocked, 4:2:0) whose block grid starts anywhere; decode it."""
+    """Encode the picture as one H.264 frame (deblocked, 4:2:0) with a block grid from anywhere; decode it."""
     size = image.shape[0]
     top, left = (int(v) for v in rng.integers(0, 16, size=2))
     side = (size + 31) // 16 * 16
@@ -134,7 +134,7 @@ def _video(image: np.ndarray, rng: np.random.Generator, crf: tuple[int, int]) ->
     encoder.time_base, encoder.thread_count = Fraction(1, 25), 1
     quality = int(rng.integers(crf[0], crf[1] + 1))
     encoder.options = {"crf": str(quality), "preset": "veryfast", "x264-params": "log-level=none"}
-    frame = av.VideoFrame.from_ndarray(framed, format="rgb24")
+    frame = av.VideoFrame.from_ndarray(np.asarray(framed, np.uint8), format="rgb24")
     packets = [*encoder.encode(frame), *encoder.encode(None)]
     decoder = av.CodecContext.create("h264", "r")
     decoder.thread_count = 1

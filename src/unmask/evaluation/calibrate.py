@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from unmask.data.manifest import Item, thin
@@ -24,6 +23,7 @@ from unmask.media.events import MediaError
 from unmask.pipeline import analyse
 from unmask.report.schema import Person, Report
 from unmask.runtime.card import load_card
+from unmask.signals.logistic import logit
 from unmask.verdict.aggregate import AGGREGATIONS
 from unmask.verdict.settings import LevelData, VerdictSettings, fit_verdict
 

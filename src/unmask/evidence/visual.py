@@ -15,7 +15,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy.special import expit
 
 from unmask.evidence.base import Evidence, Heat, Measurement, Needs
 from unmask.evidence.registry import Options
@@ -24,6 +23,7 @@ from unmask.faces.face import Face
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import WEIGHTS, WeightError
 from unmask.runtime.network import VisualNetwork
+from unmask.signals.logistic import expit
 from unmask.verdict.aggregate import AGGREGATIONS
 from unmask.verdict.fusion import FRAMES, STANDARD_ERROR
 from unmask.verdict.settings import load_settings
@@ -31,8 +31,9 @@ from unmask.verdict.settings import load_settings
 NETWORK = WEIGHTS / "visual.onnx"
 MIN_FACE = 32
 """The longer side of a face's box in pixels, below which it is not judged."""
-MIN_EXPOSURE = 20
-"""Mean brightness (0..255) of a face below which it is not judged."""
+MIN_EXPOSURE = 12
+"""Mean brightness (0..255) of a face below which it is not judged: no *tune* picture is darker, and the 32
+DFDC crops of *tune* between 12 and 20 are told apart as well as others (AUC .95)."""
 MIN_FRAMES = 3
 """A track of a clip with fewer judged frames is too short."""
 MIRROR = False
@@ -87,8 +88,6 @@ class Visual:
             self._pending.append(_Crop(pixels, face, frame if self._on_heat else None))
             if len(self._pending) == BATCH:
                 self._judge()
-        if self._on_heat is not None:
-            self._judge()
         if self._on_heat is not None:  # heat maps come with their frame, not a batch later
             self._judge()
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.special import expit, logit
+
+from unmask.signals.logistic import expit, logit
 
 CONFIDENT = 0.8
 """A frame at or above this probability is confidently fake, at or below one minus it confidently real."""

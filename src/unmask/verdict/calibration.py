@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import expit, logit
+
+from unmask.signals.logistic import expit, logit
 
 MAX_STEPS = 100
 TOLERANCE = 1e-10

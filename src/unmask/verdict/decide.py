@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 import numpy as np
-from scipy.special import expit, logit, ndtri
 
 from unmask.evidence.base import Evidence
 from unmask.media.events import MediaKind
+from unmask.signals.logistic import expit, logit
 from unmask.verdict.calibration import family_wise, shift_prior
 from unmask.verdict.fusion import Fused, fuse, join
 from unmask.verdict.settings import Level, LevelName, VerdictSettings
@@ -228,7 +229,8 @@ class Scale:
         if draws.size == 0:
             return None
         # Normal quantiles in fixed shuffled orders: as good as random draws, and the same every time.
-        quantiles = ndtri((np.arange(len(draws)) + 0.5) / len(draws))
+        normal = NormalDist()
+        quantiles = [normal.inv_cdf((i + 0.5) / len(draws)) for i in range(len(draws))]
         generator = np.random.default_rng(0)
         scores = np.stack(
             [face.score + face.standard_error * generator.permutation(quantiles) for face in faces], axis=1

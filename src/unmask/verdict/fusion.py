@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit, logit
 
 from unmask.evidence.base import Evidence, Measurement
+from unmask.signals.logistic import expit, logit
 
 EDGE = 1e-12
 """Scores are kept this far from 0 and 1 before they become logits."""

@@ -13,9 +13,9 @@ from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from scipy.special import logit
 
 from unmask.runtime.card import WEIGHTS, Card, WeightError
+from unmask.signals.logistic import logit
 from unmask.verdict.calibration import Platt, Tail, bootstrap_platt, family_wise, fit_platt, fit_tail
 
 VERDICT_FILE = "verdict.json"
