@@ -10,7 +10,7 @@ from unmask.evidence.registry import ANALYSERS, Options, create
 
 def test_without_names_all_analysers_are_made(tmp_path):
     options = Options(models={"visual": tiny_networks.brightness_network(tmp_path)})
-    assert [analyser.name for analyser in create(None, options)] == list(ANALYSERS)
+    assert [analyser.name for analyser in create(None, options, continuous=True)] == list(ANALYSERS)
 
 
 def test_an_analyser_named_twice_is_made_once(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unmask.signals.change import cell_means, intervals, overlap, step_size, strangeness, union
+from unmask.signals.change import cell_means, intervals, overlap, step_size, strangeness, suddenness, union
 
 
 def test_cells_are_means_of_their_parts():
@@ -42,6 +42,19 @@ def test_a_strange_frame_differs_from_both_neighbours():
     assert strangeness(calm, calm + 10, calm + 2) == pytest.approx(8 - 2)
     assert strangeness(calm, calm + 5, calm + 10) == 0  # steady motion
     assert strangeness(calm, calm + 10, calm + 10) == 0  # a step
+
+
+def test_a_change_is_sudden_by_what_it_exceeds_those_beside_it():
+    calm = np.zeros((12, 9))
+    calm[6:] = 10
+    assert suddenness(calm, 6) == 10
+    calm[5] = 5  # a fade over two samples
+    assert suddenness(calm, 6) == 10
+    ramp = np.arange(12.0)[:, None] * np.ones(9)
+    assert suddenness(ramp, 6) == 0
+    ramp[6:] += 10  # three samples apart: 13, against 3 before and after
+    assert suddenness(ramp, 6) == 10
+    assert suddenness(np.array([[0.0], [4.0]]), 1) == 4
 
 
 def test_a_stretch_enters_high_and_leaves_low():

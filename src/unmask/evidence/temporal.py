@@ -28,7 +28,7 @@ from unmask.faces.pose import NEUTRAL
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import Card
 from unmask.signals import flow as flows
-from unmask.signals.change import cell_means, step_size, strangeness, typical
+from unmask.signals.change import cell_means, step_size, strangeness, suddenness
 from unmask.signals.flicker import high_frequency_energy
 from unmask.signals.incoherence import Excess, Finding, Step, Thresholds, excess, findings
 from unmask.signals.light import agreement, fit_light, vertex_normals
@@ -115,7 +115,7 @@ class Temporal:
             return Evidence(self.name, track, "not_applicable", reason, reason=reason)
         measured = stand_out(moments)
         found = findings(times, measured, follower.steps, THRESHOLDS)
-        level = _level(times, measured, found)
+        level = level_of(times, measured, found)
         return Evidence(
             self.name,
             track,
@@ -230,8 +230,8 @@ class Follower:
     def _note_step(self, look: _Look, before: list[_Look], after: list[_Look]) -> None:
         inside = step_size(np.stack([p.face for p in before]), np.stack([p.face for p in after]))
         around = step_size(np.stack([p.around for p in before]), np.stack([p.around for p in after]))
-        sudden = typical(after[1].face - before[-2].face)
-        size = max(0.0, min(inside, sudden) - around)
+        course = np.stack([p.face for p in [*before, *after]])
+        size = max(0.0, min(inside - around, suddenness(course, len(before))))
         self._columns["step"][look.index] = size
         if size < STEP_FLOOR:
             return
@@ -364,7 +364,7 @@ def stand_out(moments: dict[str, np.ndarray]) -> Excess:
     )
 
 
-def _level(times: np.ndarray, measured: Excess, found: list[Finding]) -> np.ndarray:
+def level_of(times: np.ndarray, measured: Excess, found: list[Finding]) -> np.ndarray:
     """Return what stands out at each moment, and throughout a stretch what was found of it."""
     level = measured.flicker.copy()
     for finding in found:

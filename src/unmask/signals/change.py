@@ -49,6 +49,24 @@ def step_size(before: np.ndarray, after: np.ndarray) -> float:
     return max(0.0, float(np.median(change - within)))
 
 
+def suddenness(looks: np.ndarray, at: int, *, reach: int = 3) -> float:
+    """Return by how much the change at one sample exceeds the changes just before and after it.
+
+    Args:
+        looks: (N, K) cells of samples that follow each other.
+        at: the first sample after the change, at least 1.
+        reach: so many samples the change may take (a short fade).
+
+    In the unit of the cells, 0 or more. A fast motion, which lasts, is not sudden.
+    """
+    first, last = max(0, at - (reach + 1) // 2), min(len(looks) - 1, at + reach // 2)
+    length = last - first
+    change = typical(looks[last] - looks[first])
+    earlier = typical(looks[first] - looks[max(0, first - length)])
+    later = typical(looks[min(len(looks) - 1, last + length)] - looks[last])
+    return max(0.0, change - max(earlier, later))
+
+
 def strangeness(before: np.ndarray, cells: np.ndarray, after: np.ndarray) -> float:
     """Return by how much one sample (K,) differs from both its neighbours beyond their own difference.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-BAND = (2.5, 12.0)
+BAND = (3.0, 12.0)
 """Frequencies in Hz that are searched: above those of nodding, as far as 25 frames a second show."""
 STEP = 0.5
 """Hz between the frequencies tried."""

@@ -103,12 +103,21 @@ def excess(
         surroundings: (N,) that of what is round it.
         thresholds: where each counts.
     """
-    own, frequency = flicker_over_time(times, brightness)
-    around, _ = flicker_over_time(times, surroundings)
+    jumps = (strange >= thresholds.strange / 2) | (step >= thresholds.step / 2)
+    own, frequency = flicker_over_time(times, _without_jumps(brightness, jumps))
+    around, _ = flicker_over_time(times, _without_jumps(surroundings, jumps))
     flicker = np.maximum(0.0, own - around)
     return Excess(
         strange / thresholds.strange, step / thresholds.step, flicker / thresholds.flicker, frequency
     )
+
+
+def _without_jumps(values: np.ndarray, jumps: np.ndarray) -> np.ndarray:
+    """Return (N,) values without the changes beside the moments marked (N,): a jump is no flicker."""
+    near = jumps.copy()
+    near[1:] |= jumps[:-1]
+    near[:-1] |= jumps[1:]
+    return np.cumsum(np.where(near, 0.0, np.diff(values, prepend=values[:1])))
 
 
 def findings(
