@@ -1,9 +1,8 @@
-"""Measures the `temporal` analyser on clips manipulated for known stretches, and on matched pairs.
+"""Measures the `temporal` analyser on clips manipulated for known stretches, and on the untouched ones beside them.
 
 Run by hand:
     python benchmarks/temporal.py make CLIPS WORK      # clips from real `open` and `train` ones, analysed
     python benchmarks/temporal.py report WORK          # thresholds from some groups, figures on the others
-    python benchmarks/temporal.py pairs CLIPS WORK     # hand-made features on labelled `open` clips
 CLIPS is a folder with `labels.csv` (file, label, group, split); WORK, outside the repository, keeps results.
 """
 

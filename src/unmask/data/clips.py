@@ -47,7 +47,8 @@ class IndexedClip:
 
 def index_clip(path: Path, detector: Detector, *, end: float | None = None) -> IndexedClip | None:
     """Find the largest face in a clip's first shot; None where it is not seen throughout."""
-    times, at, seen, due = [], [], [], 0.0
+    times: list[float] = []
+    at, seen, due = [], [], 0.0
     for event in read(path, rate=None, end=end, threads=1):
         if isinstance(event, Cut) and times:
             break
@@ -182,7 +183,7 @@ class SelfBlendedClips(Dataset[torch.Tensor]):
 
     def __getitem__(self, number: int) -> torch.Tensor:
         rng = np.random.default_rng((self._seed, number))
-        clip = self._clips[rng.integers(len(self._clips))]
+        clip = self._clips[int(rng.integers(len(self._clips)))]
         chosen = sample_moments(clip.times, length=self._length, rng=rng)
         canvases, points = _canvases(read_frames(clip, chosen), clip.points[chosen])
         blend = self_blend_clip(canvases, np.stack([lay_mesh(p) for p in points]), rng)

@@ -28,7 +28,7 @@ from unmask.faces.pose import NEUTRAL
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import Card
 from unmask.signals import flow as flows
-from unmask.signals.change import cell_means, step_size, strangeness, suddenness
+from unmask.signals.change import cell_means, step_size, strangeness, suddenness, typical
 from unmask.signals.flicker import high_frequency_energy
 from unmask.signals.incoherence import Excess, Finding, Step, Thresholds, excess, findings
 from unmask.signals.light import agreement, fit_light, vertex_normals
@@ -232,6 +232,8 @@ class Follower:
         around = step_size(np.stack([p.around for p in before]), np.stack([p.around for p in after]))
         course = np.stack([p.face for p in [*before, *after]])
         size = max(0.0, min(inside - around, suddenness(course, len(before))))
+        if size >= STEP_FLOOR:
+            size = min(size, _left_by_flow(before[-2], after[1]))
         self._columns["step"][look.index] = size
         if size < STEP_FLOOR:
             return
@@ -313,6 +315,16 @@ def _motion(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
         "mouth_y": float(mouth[1]),
         "eyes_y": float(eyes[1]),
     }
+
+
+def _left_by_flow(before: _Look, after: _Look) -> float:
+    """Return the grey levels by which a face still differs once moved back along the flow, less those around.
+
+    A quick turn of the head is mostly undone, another face or light is not.
+    """
+    moved = flows.pull(after.grey, flows.dense_flow(before.grey, after.grey)).astype(np.float32)
+    left = cell_means(moved - before.grey, CELLS)
+    return max(0.0, typical(left[_FACE_CELLS]) - typical(left[_AROUND_CELLS]))
 
 
 def _strange(before: _Look, look: _Look, after: _Look) -> float:
