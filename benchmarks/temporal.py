@@ -1,4 +1,4 @@
-"""Measures the `temporal` analyser on clips manipulated for known stretches, and on the untouched ones beside them.
+"""Measures the `temporal` analyser on clips manipulated for known stretches, and on untouched ones.
 
 Run by hand:
     python benchmarks/temporal.py make CLIPS WORK      # clips from real `open` and `train` ones, analysed

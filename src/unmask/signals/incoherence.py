@@ -32,8 +32,8 @@ class Thresholds:
     explain to be called one.
     """
 
-    step: float = 8.0
-    strange: float = 6.0
+    step: float = 5.0
+    strange: float = 3.0
     flicker: float = 2.0
     undoes: float = -0.35
     recurs: float = 1.5
@@ -187,8 +187,11 @@ def _replaced(steps: Sequence[Step], begin: float, finish: float, thresholds: Th
 
 
 def _undoes(first: Step, second: Step, thresholds: Thresholds) -> bool:
+    """Say whether a step leads back by about as much as the first led away."""
     lengths = float(np.linalg.norm(first.change) * np.linalg.norm(second.change))
-    return lengths > 0 and float(first.change @ second.change) / lengths <= thresholds.undoes
+    if lengths == 0 or not 1 / 3 <= second.size / first.size <= 3:
+        return False
+    return float(first.change @ second.change) / lengths <= thresholds.undoes
 
 
 def _between(step: Step, start: float, end: float, size: float, thresholds: Thresholds) -> Finding:
