@@ -231,8 +231,10 @@ class Follower:
         inside = step_size(np.stack([p.face for p in before]), np.stack([p.face for p in after]))
         around = step_size(np.stack([p.around for p in before]), np.stack([p.around for p in after]))
         course = np.stack([p.face for p in [*before, *after]])
-        # light on the whole scene changes a bright face by more grey levels than dark surroundings
-        around *= max(1.0, float(look.face.mean()) / max(float(look.around.mean()), 1.0))
+        # light on the whole scene changes all by one factor: whichever way explains more is taken off
+        levels = [max(float(np.mean([p.around for p in part])), 1.0) for part in (before, after)]
+        gained = np.stack([p.face for p in before]) * (levels[1] / levels[0])
+        inside = min(inside, step_size(gained, np.stack([p.face for p in after])))
         size = max(0.0, min(inside - around, suddenness(course, len(before))))
         if size >= STEP_FLOOR:
             size = min(size, _left_by_flow(before[-2], after[1]))
