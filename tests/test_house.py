@@ -124,7 +124,8 @@ def test_the_report_page_explains_every_field():
     page = (ROOT / "docs/report.md").read_text()
     models = [
         schema.Report, schema.MediaFacts, schema.Codecs, schema.Verdict, schema.Thresholds, schema.Person,
-        schema.Track, schema.Evidence, schema.Measurement, schema.Tool, schema.Weight, schema.Timing,
+        schema.Track, schema.Evidence, schema.Interval, schema.Measurement, schema.Tool,
+        schema.Weight, schema.Timing,
     ]  # fmt: skip
     for model in models:
         for name, field in model.model_fields.items():

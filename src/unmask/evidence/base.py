@@ -45,12 +45,21 @@ class Measurement:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """A suspicious stretch of a clip, from `start` to `end` seconds, and why in plain words."""
+
+    start: float
+    end: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class Evidence:
     """What one analyser concludes about one track (`track` set) or about the whole file (`track` None).
 
     `score` runs from 0 (real) to 1 (fake); it is None unless `status` is "ok", and where the analyser only
-    measures. `timeline` holds (time in seconds, value in 0..1) and `timeline_meaning` says what the value is.
-    `embedding` is for later fusion and is never written to JSON.
+    measures. `timeline` holds (time in seconds, value in 0..1) and `timeline_meaning` says what the value is;
+    `intervals` are the stretches found suspicious. `embedding` is for later fusion, never written to JSON.
     """
 
     analyser: str
@@ -63,6 +72,7 @@ class Evidence:
     timeline_meaning: str = SCORE
     measurements: dict[str, Measurement] = field(default_factory=dict)
     embedding: np.ndarray | None = None
+    intervals: tuple[Interval, ...] = ()
 
 
 @dataclass(frozen=True)

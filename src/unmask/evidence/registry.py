@@ -30,6 +30,7 @@ ANALYSERS = {
     "breathing": Registration("unmask.evidence.breathing:Breathing", continuous=True),
     "head_pose": Registration("unmask.evidence.head_pose:HeadMotion", continuous=True),
     "consistency": Registration("unmask.evidence.consistency:Consistency", continuous=True),
+    "temporal": Registration("unmask.evidence.temporal:Temporal", continuous=True),
 }
 """The analysers by name."""
 

@@ -49,12 +49,21 @@ class Measurement(_Model):
     unit: str = ""
 
 
+class Interval(_Model):
+    """A suspicious stretch of a clip, from `start` to `end` seconds, and why in plain words."""
+
+    start: float
+    end: float
+    reason: str
+
+
 class Evidence(_Model):
     """What one analyser concluded, about one person or about the whole file.
 
     `weight` is the share of the verdict that rests on it (0: shown as an observation only).
     `timeline` holds (time, value in 0..1), at most 2,000 points: `timeline_points` is how many there were,
     and every `timeline_step`-th of them is kept (1: all). `timeline_meaning` says what the value is.
+    `intervals` are the stretches found suspicious.
     """
 
     status: Status
@@ -67,6 +76,7 @@ class Evidence(_Model):
     timeline_meaning: str = SCORE
     timeline_points: int = 0
     timeline_step: int = Field(default=1, ge=1)
+    intervals: tuple[Interval, ...] = ()
 
     @classmethod
     def of(cls, evidence: AnalyserEvidence, *, weight: float = 0.0) -> Evidence:
@@ -86,6 +96,10 @@ class Evidence(_Model):
             timeline_meaning=evidence.timeline_meaning,
             timeline_points=len(evidence.timeline),
             timeline_step=step,
+            intervals=tuple(
+                Interval(start=round(i.start, 3), end=round(i.end, 3), reason=i.reason)
+                for i in evidence.intervals
+            ),
         )
 
 

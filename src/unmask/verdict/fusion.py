@@ -71,11 +71,12 @@ def merge(evidence: Sequence[Evidence]) -> Evidence:
     """Merge one analyser's evidence on the tracks of one person into evidence on the person.
 
     The score is the mean of the logits weighed by frames; the summary is that of the most suspicious
-    track; timelines are laid end to end.
+    track; timelines and intervals are laid end to end. Where no track has a score, the track that shows the
+    most stands for all.
     """
     judged = [e for e in evidence if e.status == "ok" and e.score is not None]
     if len(evidence) == 1 or not judged:
-        return evidence[0]
+        return max(evidence, key=lambda e: (e.status == "ok", len(e.timeline)))
     frames = np.array([_measured(e, FRAMES, 1.0) for e in judged])
     leading = max(judged, key=_logit)
     score = float(expit(np.average([_logit(e) for e in judged], weights=frames)))
@@ -91,6 +92,7 @@ def merge(evidence: Sequence[Evidence]) -> Evidence:
         summary=summary,
         measurements=measurements,
         timeline=tuple(sorted(point for e in judged for point in e.timeline)),
+        intervals=tuple(interval for e in judged for interval in e.intervals),
     )
 
 

@@ -1,0 +1,77 @@
+"""Names of architectures that judge a sequence in place of a picture: `create("lstm")` makes one.
+
+They stand apart from `registry`, whose networks take single pictures and are trained and exported as such.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from torch import nn
+
+from unmask.models.registry import Preprocessing
+
+MODULES = ("r2plus1d", "recurrent", "temporal_transformer", "x3d")
+"""The files of this folder that register such architectures."""
+Takes = Literal["clip", "features"]
+
+
+@dataclass(frozen=True)
+class SequenceArchitecture:
+    """A registered architecture.
+
+    `takes` is "clip" for normalised frames (N, 3, T, H, W), or "features" for (N, T, C) with a mask (N, T);
+    `preprocessing` is that of the frames, also where their features come from a picture network.
+    """
+
+    name: str
+    build: Callable[..., nn.Module]
+    preprocessing: Preprocessing
+    takes: Takes
+
+
+Builder = TypeVar("Builder", bound=Callable[..., nn.Module])
+_REGISTRY: dict[str, SequenceArchitecture] = {}
+
+
+def register(preprocessing: Preprocessing, *, takes: Takes) -> Callable[[Builder], Builder]:
+    """Register the decorated function, which takes `num_classes`, under its own name."""
+
+    def decorate(function: Builder) -> Builder:
+        name = function.__name__
+        if name in _REGISTRY:
+            raise ValueError(f"architecture {name!r} is registered twice")
+        _REGISTRY[name] = SequenceArchitecture(name, function, preprocessing, takes)
+        return function
+
+    return decorate
+
+
+def names(pattern: str = "*") -> list[str]:
+    """Return the registered names that match a wildcard pattern, sorted."""
+    for module in MODULES:
+        importlib.import_module(f"unmask.models.{module}")
+    return sorted(fnmatch.filter(_REGISTRY, pattern))
+
+
+def architecture(name: str) -> SequenceArchitecture:
+    """Return a registered architecture.
+
+    Raises:
+        ValueError: no architecture has that name; the message names the nearest ones.
+    """
+    known = names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or known
+        raise ValueError(f"unknown architecture {name!r}; did you mean {', '.join(near)}?")
+    return _REGISTRY[name]
+
+
+def create(name: str, *, num_classes: int = 1) -> nn.Module:
+    """Build a registered architecture with fresh weights and `num_classes` outputs."""
+    return architecture(name).build(num_classes=num_classes)
