@@ -16,8 +16,8 @@ from unmask.signals.planes import planes
 
 STEP = 8
 """Windows begin and end at multiples of the JPEG block, so that its grid lies alike in all."""
-SMALLEST = 64
-"""Below this side a spectrum has too few bins to say anything."""
+SMALLEST = 40
+"""Below this side (pixels) a spectrum has too few bins for anything to stand out."""
 LARGEST = 256
 """Larger faces are judged by their middle: more pixels cost time and tell little more."""
 RINGS, COLOUR_RINGS, SECTORS, LAGS = 24, 12, 8, 3
@@ -97,9 +97,7 @@ def _spectral(crop: np.ndarray) -> np.ndarray:
     steps = spectrum.step_spectrum(crop[0])
     correlation = spectrum.autocorrelation(noise, side, lags=LAGS)
     colours = [
-        spectrum.decibel(
-            spectrum.radial_profile(spectrum.power_spectrum(plane), side, bins=COLOUR_RINGS)[1]
-        )
+        spectrum.decibel(spectrum.radial_profile(spectrum.power_spectrum(plane), side, bins=COLOUR_RINGS)[1])
         for plane in crop[1:]
     ]
     return np.concatenate(

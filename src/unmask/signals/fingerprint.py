@@ -74,9 +74,7 @@ def peak_energy(plane: np.ndarray, fingerprint: np.ndarray) -> float:
         ValueError: their sizes differ.
     """
     residual = _checked(plane, fingerprint)
-    cross = fft.irfft2(
-        fft.rfft2(residual) * np.conj(fft.rfft2(normalised(fingerprint))), s=residual.shape
-    )
+    cross = fft.irfft2(fft.rfft2(residual) * np.conj(fft.rfft2(normalised(fingerprint))), s=residual.shape)
     peak = float(cross[0, 0])
     rest = np.ones(cross.shape, bool)
     near = np.r_[0 : EXCLUDED + 1, -EXCLUDED:0]

@@ -186,9 +186,7 @@ def _rings(height: int, width: int, bins: int) -> tuple[np.ndarray, np.ndarray, 
 
 
 @functools.lru_cache(maxsize=32)
-def _sectors(
-    height: int, width: int, bins: int, low: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _sectors(height: int, width: int, bins: int, low: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     radius, weight = _radius(height, width)
     angle = np.arctan2(fft.fftfreq(height)[:, None], fft.rfftfreq(width)[None]) % np.pi
     index = np.rint(angle / np.pi * bins).astype(int) % bins
@@ -196,9 +194,7 @@ def _sectors(
     return _counted(index, weight, bins)
 
 
-def _counted(
-    index: np.ndarray, weight: np.ndarray, bins: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _counted(index: np.ndarray, weight: np.ndarray, bins: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     flat, weights = index.ravel(), weight.ravel()
     return flat, weights, np.bincount(flat, weights=weights, minlength=bins + 1)[:bins]
 
