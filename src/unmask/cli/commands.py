@@ -12,6 +12,8 @@ _LABORATORY = "Laboratory (pip install 'unmask\\[train]')"
 _COMMANDS = {
     "detect": ("Judge videos, pictures and sound: fake, real or inconclusive, and why.", "Analysis"),
     "visualize": ("Write a video with faces, scores and heat maps drawn into it.", "Analysis"),
+    "frequency": ("Show spectrum, JPEG blocks and noise of a face, explained.", "Analysis"),
+    "fingerprint": ("Compare pictures with the common noise of others.", "Analysis"),
     "info": ("Show versions, weights with their figures, devices and threads.", "Analysis"),
     "train": ("Train a detector on data sets.", _LABORATORY),
     "evaluate": ("Measure a detector on labelled media.", _LABORATORY),

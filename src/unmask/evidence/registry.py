@@ -12,6 +12,7 @@ from unmask.evidence.base import Analyser, Heat
 
 ANALYSERS = {
     "visual": "unmask.evidence.visual:Visual",
+    "frequency": "unmask.evidence.frequency:Frequency",
 }
 """Name and class, imported when asked for."""
 

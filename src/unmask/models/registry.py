@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from torch import nn
 
-MODULES = ("efficientnet",)
+MODULES = ("efficientnet", "spsl", "f3net", "srm", "dct_cnn")
 """The files of this folder that register architectures: a new architecture adds its name here."""
 
 

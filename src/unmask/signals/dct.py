@@ -32,7 +32,7 @@ PIXEL_NOISE = 0.5
 PATTERN_FLOOR = 0.02
 """Some coefficients fall even where an earlier step leaves none: clipping, colour conversion."""
 CHANCE = 14.0
-"""Deviance that the best of some sixty steps saves by chance (twice the logarithm of their number, and some)."""
+"""Deviance that the best of some sixty steps saves by chance (twice the log of their number, and more)."""
 
 
 def _basis() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Looks at a picture's noise: high-pass residuals, noise level by place, statistics of neighbouring residuals.
+"""Looks at a picture's noise: high-pass residuals, noise level by place, statistics of neighbours.
 
 The filters are those of the spatial rich model (Fridrich & Kodovsky 2012, doi 10.1109/TIFS.2012.2190402).
 """
@@ -54,7 +54,7 @@ SRM_THREE = np.stack([_SQUARE_3 / 4, _SQUARE_5 / 12, _line((0, 1), {-1: 0.5, 0: 
 
 
 def srm_residuals(plane: np.ndarray, kernels: np.ndarray = SRM_BANK) -> np.ndarray:
-    """Return the residuals (K, H, W) float32 of an (H, W) plane under (K, 5, 5) kernels, mirrored at edges."""
+    """Return the residuals (K, H, W) float32 of an (H, W) plane under (K, 5, 5) kernels, edges mirrored."""
     values = np.asarray(plane, np.float32)
     return np.stack([cv2.filter2D(values, cv2.CV_32F, kernel) for kernel in kernels])
 

@@ -27,6 +27,9 @@ from unmask.data.pairs import Pictures
 from unmask.data.shots import Cut, Treatment, cut, look, resize, save, treat
 from unmask.evaluation.metrics import Sample, ranking_figures, with_intervals
 from unmask.faces.align import native_side
+from unmask.runtime.card import Card, Metric, write_card
+from unmask.runtime.linear import Band, LinearWeights
+from unmask.signals.features import NAMES, RINGS
 from unmask.training.archives import find_archives
 
 CONDITIONS: Mapping[str, Treatment] = {
@@ -42,6 +45,9 @@ PORTRAIT_FACE = 160.0
 CLIP = 5.0
 """Standardised features are cut off here: one odd number must not decide."""
 
+STRENGTHS = (1e-4, 1e-3, 1e-2)
+"""Values of scikit-learn's C among which *tune* chooses."""
+
 Faces = Mapping[tuple[Path, str], IndexedFace | None]
 
 
@@ -56,7 +62,7 @@ class Shot:
 
 @dataclass(frozen=True)
 class Task:
-    """Pictures that are looked at together: which data sets, how often each training item, what equalises them.
+    """Pictures that are looked at together: which data sets, how often each item, what equalises them.
 
     Each kind of fake in `kinds` is set against all reals of the task. `looks` counts the looks at a
     training item by its manipulation ("" for reals; 1 where nothing is said). `most` limits the items of
@@ -106,9 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--faces", type=Path, required=True, help="folder of the face index")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--tasks", nargs="*", help="parts of task names; all without")
+    parser.add_argument("--export", type=Path, help="write the classifier of all tasks here (.json)")
     given = parser.parse_args(arguments)
     given.output.mkdir(parents=True, exist_ok=True)
     laboratory = Laboratory.open(given.dataset, given.faces, given.output)
+    if given.export is not None:
+        laboratory.export(given.export)
+        return
     for task in TASKS:
         if given.tasks and not any(part.lower() in task.name.lower() for part in given.tasks):
             continue
@@ -167,6 +177,35 @@ class Laboratory:
                 },
                 "permuted": permuted(train.of(kind), of_kind["stored"]),
             }
+
+    def export(self, path: Path) -> None:
+        """Fit one linear classifier on the looks of all tasks, measure it, and write it with its card.
+
+        Every data set counts alike, and in it fakes as much as reals. C is the one with the best mean AUC
+        over tasks and kinds on *tune*.
+        """
+        chosen = {task: self.chosen(task) for task in TASKS}
+        folds = {
+            fold: {task: self.looks(task, self.shots(task, chosen[task], fold), fold) for task in TASKS}
+            for fold in ("train", "tune")
+        }
+        train = Looks.joined([looks.seen() for looks in folds["train"].values()])
+        weight = np.concatenate([looks.seen().weights() for looks in folds["train"].values()])
+        models = {c: fit_linear(train, strength=c, weight=weight) for c in STRENGTHS}
+        reached = {
+            c: float(np.mean([auc(model, tune.of(k)) for t, tune in folds["tune"].items() for k in t.kinds]))
+            for c, model in models.items()
+        }
+        best = max(reached, key=lambda c: reached[c])
+        sys.stdout.write(f"mean AUC on tune by C: {reached}\n")
+        metrics = []
+        for task in TASKS:
+            for condition in CONDITIONS:
+                val = self.looks(task, self.val_shots(chosen[task], condition), f"val {condition}")
+                for kind in task.kinds:
+                    found = figures(models[best], val.of(kind))
+                    metrics.append(_metric(task, kind, condition, found))
+        write(models[best], train, path, metrics)
 
     def chosen(self, task: Task) -> list[Item]:
         """Return the items of a task, thinned, and matched in size where it asks for that."""
@@ -239,8 +278,6 @@ class Laboratory:
         return Looks(values, kinds, groups)
 
     def _look(self, task: Task, shots: Sequence[Shot]) -> Iterator[np.ndarray]:
-        from unmask.signals.features import NAMES
-
         last, source = None, None
         for count, shot in enumerate(shots):
             if shot.item is not last:
@@ -287,7 +324,7 @@ def random_treatment(random: np.random.Generator) -> Treatment:
 
 @dataclass(frozen=True)
 class Looks:
-    """Features (N, F), NaN rows where the face was too small; manipulations (N,), "" for reals; groups (N,)."""
+    """Features (N, F), NaN where the face was too small; manipulations (N,), "" for reals; groups (N,)."""
 
     features: np.ndarray
     kind: np.ndarray
@@ -315,6 +352,20 @@ class Looks:
         """Return those that could be looked at."""
         return self.take(~self.missing)
 
+    def weights(self) -> np.ndarray:
+        """Return weights (N,) that sum to 1 for the reals, and to 1 for the fakes."""
+        return np.where(self.fake, 1 / max(self.fake.sum(), 1), 1 / max((~self.fake).sum(), 1))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Looks]) -> Looks:
+        """Join looks of different pictures."""
+        starts = np.cumsum([0, *(part.group.max() + 1 for part in parts)])
+        return cls(
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+            np.concatenate([part.group + start for part, start in zip(parts, starts[:-1], strict=True)]),
+        )
+
     def reals(self) -> Looks:
         """Return the reals that could be looked at."""
         return self.take(~self.fake & ~self.missing)
@@ -339,14 +390,18 @@ class Linear:
         return 1 / (1 + np.exp(-np.clip(standard @ self.weights + self.bias, -30, 30)))
 
 
-def fit_linear(looks: Looks, *, strength: float) -> Linear:
-    """Fit logistic regression; `strength` is scikit-learn's C. Classes count alike."""
+def fit_linear(looks: Looks, *, strength: float, weight: np.ndarray | None = None) -> Linear:
+    """Fit logistic regression; `strength` is scikit-learn's C. Classes count alike.
+
+    `weight` (N,) says how much each look counts; it is scaled to a mean of 1.
+    """
     from sklearn.linear_model import LogisticRegression
 
     mean, deviation = looks.features.mean(axis=0), looks.features.std(axis=0) + 1e-6
     standard = np.clip((looks.features - mean) / deviation, -CLIP, CLIP)
-    model = LogisticRegression(C=strength, max_iter=400, class_weight="balanced")
-    model.fit(standard, looks.fake)
+    model = LogisticRegression(C=strength, max_iter=150, class_weight="balanced")
+    scaled = None if weight is None else weight / weight.mean()
+    model.fit(standard, looks.fake, sample_weight=scaled)
     return Linear(mean, deviation, model.coef_[0], float(model.intercept_[0]))
 
 
@@ -355,7 +410,7 @@ def fit_trees(looks: Looks) -> Model:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     model = HistGradientBoostingClassifier(
-        max_iter=120, learning_rate=0.1, max_leaf_nodes=12, l2_regularization=1.0, max_features=0.3,
+        max_iter=80, learning_rate=0.12, max_leaf_nodes=12, l2_regularization=1.0, max_features=0.3,
         class_weight="balanced", random_state=0,
     )  # fmt: skip
     model.fit(looks.features, looks.fake)
@@ -366,7 +421,7 @@ def choose_model(train: Looks, tune: Looks) -> tuple[Model, str, dict[str, float
     """Fit every kind of model on *train* and take the one with the best AUC on *tune*."""
     train = train.seen()
     models: dict[str, Model] = {
-        f"linear, C {strength:g}": fit_linear(train, strength=strength) for strength in (1e-3, 1e-2, 1e-1)
+        f"linear, C {strength:g}": fit_linear(train, strength=strength) for strength in STRENGTHS
     }
     models["boosted trees"] = fit_trees(train)
     reached = {name: auc(model, tune) for name, model in models.items()}
@@ -406,6 +461,58 @@ def permuted(train: Looks, val: Looks, *, times: int = 3) -> list[float]:
         dealt = replace(train, kind=random.permutation(train.kind[first])[place])
         reached.append(auc(fit_linear(dealt, strength=1e-2), val))
     return reached
+
+
+def _metric(task: Task, kind: str, condition: str, found: Mapping[str, Any]) -> Metric:
+    low, high = found["interval"]
+    return Metric(
+        data_set=task.name,
+        manipulation=kind,
+        metric=f"auc ({condition})",
+        value=round(found["auc"], 4),
+        interval=(round(low, 4), round(high, 4)),
+        n=found["fakes"] + found["reals"],
+        command="python -m unmask.training.frequency --export",
+    )
+
+
+def write(model: Linear, train: Looks, path: Path, metrics: Sequence[Metric]) -> None:
+    """Write a classifier with the band of the training reals' profiles, and its card."""
+    profiles = train.reals().features[:, :RINGS]
+    low, middle, high = np.percentile(profiles, [2.5, 50, 97.5], axis=0).round(3)
+    stored = LinearWeights(
+        names=NAMES,
+        mean=_numbers(model.mean),
+        deviation=_numbers(model.deviation),
+        weights=_numbers(model.weights),
+        bias=round(model.bias, 6),
+        clip=CLIP,
+        band=Band(
+            frequency=_numbers((np.arange(RINGS) + 0.5) * 0.5 / RINGS),
+            low=_numbers(low),
+            middle=_numbers(middle),
+            high=_numbers(high),
+            faces=len(profiles),
+        ),
+    )
+    part = path.with_suffix(".part")
+    part.write_text(stored.model_dump_json(by_alias=True, indent=1) + "\n")
+    part.replace(path)
+    card = Card(
+        name=path.stem,
+        file=path.name,
+        architecture="logistic regression on frequency and noise features",
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        licence="Apache-2.0",
+        outputs=["logit"],
+        training_data=[f"{task.name} ({', '.join(task.data_sets)})" for task in TASKS],
+        metrics=list(metrics),
+    )
+    write_card(card, path.parent)
+
+
+def _numbers(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{value:.6g}") for value in values)
 
 
 def as_table(result: Mapping[str, Any]) -> str:
