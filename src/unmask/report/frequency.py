@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unmask.runtime.linear import Band
 from unmask.signals import dct, residual, spectrum
-from unmask.signals.features import RINGS, SMALLEST, Window, window
+from unmask.signals.features import RINGS, SMALLEST, STEP, Window, window
 from unmask.signals.planes import luma
 
 SEEN_PEAK = 6.0
@@ -23,6 +23,8 @@ SEEN_NOISE = 1.0
 """A face whose noise differs from its background's by this factor's logarithm (base 2) is named."""
 AROUND = 1.6
 """So many crop widths to each side of the face are shown."""
+WIDEST = 512
+"""At least so many pixels to each side are measured, for block grids and histograms, where there are any."""
 LOUDEST = 24.0
 """Noise levels (grey levels) up to which the map's colours reach at most."""
 
@@ -33,7 +35,9 @@ class TooSmallError(ValueError):
 
 @dataclass(frozen=True)
 class Subject:
-    """What is examined: (H, W, 3) uint8 RGB, the window, and whether that lies round a face."""
+    """What is examined: (H, W, 3) uint8 RGB, a part of a picture that begins on its 8-pixel grid; the
+    window in it, and whether that lies round a face.
+    """
 
     pixels: np.ndarray
     place: Window
@@ -75,6 +79,8 @@ class Examination:
 def subject(pixels: np.ndarray, face: tuple[tuple[float, float], float] | None) -> Subject:
     """Lay the window round a face (middle and width of its aligned crop) or the middle of the picture.
 
+    Of a large picture only the surroundings are kept.
+
     Raises:
         TooSmallError: it would have fewer than `SMALLEST` pixels a side.
     """
@@ -84,7 +90,11 @@ def subject(pixels: np.ndarray, face: tuple[tuple[float, float], float] | None) 
     if place is None:
         what = f"the face (about {side:.0f} pixels)" if face else f"the picture ({width} x {height} pixels)"
         raise TooSmallError(f"{what} is too small for frequency analysis, which needs {SMALLEST} pixels")
-    return Subject(pixels, place, face is not None)
+    (x, y), reach = place.centre, max(AROUND * place.width, WIDEST)
+    left, top = (int(max(0.0, middle - reach)) // STEP * STEP for middle in (x, y))
+    part = pixels[top : int(y + reach) + 1, left : int(x + reach) + 1]
+    moved = replace(place, left=place.left - left, top=place.top - top, centre=(x - left, y - top))
+    return Subject(part, moved, face is not None)
 
 
 def examine(seen: Subject, *, tables: dict[str, Any] | None = None) -> Examination:
