@@ -29,10 +29,9 @@ def power_spectrum(plane: np.ndarray, *, window: bool = True) -> np.ndarray:
     """
     values = np.asarray(plane, np.float32)
     if window:
-        weights = _hann(*values.shape)
-        total = float(weights.sum())
-        values = (values - float((values * weights).sum()) / total) * weights
-        scale = float((weights**2).sum())
+        weights, total, scale = _hann(*values.shape)
+        middle = float(np.vdot(values, weights)) / total
+        values = (values - np.float32(middle)) * weights
     else:
         values = values - values.mean()
         scale = float(values.size)
@@ -94,10 +93,9 @@ def spectral_slope(
 
 def high_frequency_energy(half: np.ndarray, width: int, *, cutoff: float = 0.25) -> float:
     """Return the share of the power, without that of frequency 0, that lies above a cutoff radius (0..1)."""
-    radius, weight = _radius(half.shape[0], width)
-    power = half * weight
-    total = float(power.sum() - power[0, 0])
-    return float(power[radius > cutoff].sum()) / total if total > FLOOR else 0.0
+    all_bins, high_bins = _above(half.shape[0], width, cutoff)
+    total = float(np.vdot(half, all_bins))
+    return float(np.vdot(half, high_bins)) / total if total > FLOOR else 0.0
 
 
 def upsampling_peaks(half: np.ndarray, width: int) -> Mapping[int, float]:
@@ -159,11 +157,14 @@ def decibel(power: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=32)
-def _hann(height: int, width: int) -> np.ndarray:
+def _hann(height: int, width: int) -> tuple[np.ndarray, float, float]:
+    """Return the window, its sum and the sum of its squares."""
+
     def one(size: int) -> np.ndarray:
         return np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 2
 
-    return np.outer(one(height), one(width)).astype(np.float32)
+    weights = np.outer(one(height), one(width)).astype(np.float32)
+    return weights, float(weights.sum()), float((weights**2).sum())
 
 
 @functools.lru_cache(maxsize=32)
@@ -175,6 +176,13 @@ def _radius(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     if width % 2 == 0:
         weight[:, -1] = 1.0
     return radius, weight
+
+
+@functools.lru_cache(maxsize=32)
+def _above(height: int, width: int, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return how often each bin of the half counts among all but frequency 0, and among the high ones."""
+    radius, weight = _radius(height, width)
+    return np.where(radius > 0, weight, np.float32(0)), np.where(radius > cutoff, weight, np.float32(0))
 
 
 @functools.lru_cache(maxsize=32)

@@ -60,7 +60,7 @@ class Shot:
     condition: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """Pictures that are looked at together: which data sets, how often each item, what equalises them.
 
@@ -112,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--faces", type=Path, required=True, help="folder of the face index")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--tasks", nargs="*", help="parts of task names; all without")
+    parser.add_argument("--most", type=int, help="items of each data set, kind and fold")
     parser.add_argument("--export", type=Path, help="write the classifier of all tasks here (.json)")
     given = parser.parse_args(arguments)
     given.output.mkdir(parents=True, exist_ok=True)
@@ -122,7 +123,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for task in TASKS:
         if given.tasks and not any(part.lower() in task.name.lower() for part in given.tasks):
             continue
-        for result in laboratory.run(task):
+        chosen = task if given.most is None else replace(task, most=given.most)
+        for result in laboratory.run(chosen):
             path = given.output / f"{_slug(result['task'])}.json"
             path.write_text(json.dumps(result, indent=1) + "\n")
             sys.stdout.write(as_table(result) + "\n")
