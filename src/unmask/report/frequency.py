@@ -237,8 +237,8 @@ def _block_words(found: Examination) -> list[str]:
             else "No earlier compression with other steps shows (a finer one cannot be seen)."
         )
     words.append(
-        f"First digits of the coefficients deviate from Benford's law by {found.benford:.3f} "
-        "(uncompressed photos some hundredths, heavily compressed ones more)."
+        f"First digits of the coefficients deviate from Benford's law by {found.benford:.3f}; smooth and "
+        "strongly compressed pictures deviate more than others."
     )
     return words
 

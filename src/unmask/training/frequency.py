@@ -45,7 +45,7 @@ PORTRAIT_FACE = 160.0
 CLIP = 5.0
 """Standardised features are cut off here: one odd number must not decide."""
 
-STRENGTHS = (1e-4, 1e-3, 1e-2)
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
 """Values of scikit-learn's C among which *tune* chooses."""
 
 Faces = Mapping[tuple[Path, str], IndexedFace | None]
