@@ -117,12 +117,12 @@ class Frequency:
             self.name,
             number,
             "ok",
-            f"Frequencies and noise of the face score {score:.2f} (0 real, 1 fake); its spectrum "
-            + (
-                f"leaves the band of real faces by {outside:.1f} dB."
+            (
+                f"The face's spectrum leaves the band of real faces by {outside:.1f} dB"
                 if outside >= 0.05
-                else "lies in the band of real faces."
-            ),
+                else "The face's spectrum lies in the band of real faces"
+            )
+            + f"; with its noise it scores {score:.2f} (0 real, 1 fake), which alone is unreliable.",
             score=score,
             timeline=timeline,
             measurements=measurements,
