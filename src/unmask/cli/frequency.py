@@ -72,8 +72,8 @@ def command(
     except Exception as error:
         _end(failure_line(source, error))
     if not quiet:
-        for part in words.values():
-            for sentence in part:
+        for lines in words.values():
+            for sentence in lines:
                 typer.echo(sentence)
         typer.echo(f"Written: {output / 'frequency.html'}")
 
