@@ -14,6 +14,8 @@ _COMMANDS = {
     "visualize": ("Write a video with faces, scores and heat maps drawn into it.", "Analysis"),
     "features": ("Write what the visual detector's network makes of each face, as numbers.", "Analysis"),
     "biosignals": ("Show pulse, blinks, breathing and head motion of a video, with plots.", "Analysis"),
+    "frequency": ("Show spectrum, JPEG blocks and noise of a face, explained.", "Analysis"),
+    "fingerprint": ("Compare pictures with the common noise of others.", "Analysis"),
     "info": ("Show versions, weights with their figures, devices and threads.", "Analysis"),
     "prepare": ("Cut the faces of a data set into a store that training reads.", _LABORATORY),
     "train": ("Train a detector on data sets.", _LABORATORY),

@@ -25,6 +25,7 @@ class Registration:
 
 ANALYSERS = {
     "visual": Registration("unmask.evidence.visual:Visual"),
+    "frequency": Registration("unmask.evidence.frequency:Frequency"),
     "blink": Registration("unmask.evidence.blink:Blink", continuous=True),
     "pulse": Registration("unmask.evidence.pulse:Pulse", continuous=True),
     "breathing": Registration("unmask.evidence.breathing:Breathing", continuous=True),

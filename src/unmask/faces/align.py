@@ -87,6 +87,16 @@ def native_side(points: np.ndarray) -> float:
     return 1.0 / float(np.hypot(matrix[0, 0], matrix[1, 0]))
 
 
+def crop_place(points: np.ndarray) -> tuple[tuple[float, float], float]:
+    """Return where the aligned crop lies in the picture: its middle (x, y) and its side, in pixels.
+
+    For analysers that look at pixels as they are stored, and must not turn or scale them.
+    """
+    inverse = cv2.invertAffineTransform(crop_matrix(points, 1))
+    # The middle of a crop of one pixel is that pixel's centre.
+    return (float(inverse[0, 2]), float(inverse[1, 2])), native_side(points)
+
+
 def _reduce(pixels: np.ndarray, matrix: np.ndarray, size: int, scale: float) -> tuple[np.ndarray, np.ndarray]:
     """Shrink the neighbourhood of the crop by area averaging, so that the warp after it does not alias."""
     inverse = cv2.invertAffineTransform(matrix)

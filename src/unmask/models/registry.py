@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from unmask.models.network import Network
 
-MODULES = ("efficientnet", "meso", "xception")
+MODULES = ("dct_cnn", "efficientnet", "f3net", "meso", "spsl", "srm", "xception")
 """The files of this folder that register architectures: a new architecture adds its name here."""
 
 

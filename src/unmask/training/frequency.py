@@ -1,0 +1,528 @@
+"""Trains and measures the classifier on frequency features, and exports it.
+
+Run by hand:
+`python -m unmask.training.frequency --dataset ZIPS --faces runs/faces --output runs/frequency [--export]`.
+Each task is one question (StyleGAN2 against portraits, ...). It learns on *train*, chooses the model on
+*tune* and is reported on *val*, as stored and after JPEG 70 and 40 and halving; with the false alarms on
+real sources that it never saw, and what permuted labels give. Features are kept in the output folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unmask.data.index import FaceIndex, IndexedFace
+from unmask.data.manifest import Item, cut_tune, merge, read_zip
+from unmask.data.pairs import Pictures
+from unmask.data.shots import Cut, Treatment, cut, look, resize, save, treat
+from unmask.evaluation.metrics import Sample, ranking_figures, with_intervals
+from unmask.faces.align import native_side
+from unmask.runtime.card import Card, Metric, write_card
+from unmask.runtime.linear import Band, LinearWeights
+from unmask.signals.features import NAMES, RINGS
+from unmask.training.archives import find_archives
+
+CONDITIONS: Mapping[str, Treatment] = {
+    "stored": Treatment(),
+    "JPEG 70": Treatment(last=(70,)),
+    "JPEG 40": Treatment(last=(40,)),
+    "half size": Treatment(scale=0.5),
+}
+FALSE_ALARMS = 0.05
+"""Share of the *tune* reals above the threshold by which false alarms elsewhere are counted."""
+TUNE_SHARE = 0.2
+PORTRAIT_FACE = 160.0
+CLIP = 5.0
+"""Standardised features are cut off here: one odd number must not decide."""
+
+STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
+"""Values of scikit-learn's C among which *tune* chooses."""
+
+Faces = Mapping[tuple[Path, str], IndexedFace | None]
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One look at one item: `number` seeds its random treatment, `condition` is a name of `CONDITIONS`."""
+
+    item: Item
+    number: int
+    condition: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """Pictures that are looked at together: which data sets, how often each item, what equalises them.
+
+    Each kind of fake in `kinds` is set against all reals of the task. `looks` counts the looks at a
+    training item by its manipulation ("" for reals; 1 where nothing is said). `most` limits the items of
+    each data set, kind and fold. `equal_face` scales all faces alike and first gives every fake the size
+    and compression of a real one; `matched` pairs fakes and reals by native size.
+    """
+
+    name: str
+    data_sets: tuple[str, ...]
+    kinds: tuple[str, ...]
+    looks: Mapping[str, int] = field(default_factory=dict)
+    most: int = 200
+    equal_face: float | None = None
+    matched: bool = False
+
+
+TASKS = (
+    Task(
+        "StyleGAN2 against portraits",
+        ("portraits", "stylegan2_faces"),
+        ("StyleGAN family",),
+        looks={"": 3, "StyleGAN family": 12},
+        equal_face=PORTRAIT_FACE,
+    ),
+    Task("OpenForensics", ("openforensics_faces",), ("OpenForensics",), matched=True, most=1400),
+    Task(
+        "synthetic faces",
+        ("synthetic_faces",),
+        ("StyleGAN family", "Stable Diffusion 2.1", "inswapper_128"),
+        looks={"Stable Diffusion 2.1": 2, "inswapper_128": 3},
+    ),
+    Task("DFDC", ("dfdc_faces",), ("DFDC",)),
+)
+MOST_PAIRS = 150
+"""Pairs of a matched training fold that are kept."""
+VAL_MOST = 60
+"""Items of each data set and kind that are reported on."""
+LEFT_OUT = ("wild_reals", "portraits", "synthetic_faces", "openforensics_faces", "dfdc_faces", "composites")
+"""Sources of real pictures for false alarms."""
+LEFT_OUT_MOST = 30
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Read, look, learn, measure, and export where asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--dataset", type=Path, nargs="+", required=True, help="zips or folders of zips")
+    parser.add_argument("--faces", type=Path, required=True, help="folder of the face index")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--tasks", nargs="*", help="parts of task names; all without")
+    parser.add_argument("--most", type=int, help="items of each data set, kind and fold")
+    parser.add_argument("--export", type=Path, help="write the classifier of all tasks here (.json)")
+    given = parser.parse_args(arguments)
+    given.output.mkdir(parents=True, exist_ok=True)
+    laboratory = Laboratory.open(given.dataset, given.faces, given.output)
+    if given.export is not None:
+        laboratory.export(given.export)
+        return
+    for task in TASKS:
+        if given.tasks and not any(part.lower() in task.name.lower() for part in given.tasks):
+            continue
+        chosen = task if given.most is None else replace(task, most=given.most)
+        for result in laboratory.run(chosen):
+            path = given.output / f"{_slug(result['task'])}.json"
+            path.write_text(json.dumps(result, indent=1) + "\n")
+            sys.stdout.write(as_table(result) + "\n")
+            sys.stdout.flush()
+
+
+class Laboratory:
+    """Items and their faces, and the folder in which looks are kept."""
+
+    def __init__(self, items: Sequence[Item], faces: Faces, output: Path) -> None:
+        self.items = [item for item in items if faces.get((item.archive, item.member)) is not None]
+        self.faces, self.output, self.pictures = faces, output, Pictures()
+        self._portraits: list[tuple[float, int]] = []
+
+    @classmethod
+    def open(cls, datasets: Sequence[Path], faces: Path, output: Path) -> Laboratory:
+        """Read the manifests, cut *tune* from *train*, and read the face index."""
+        archives = find_archives(datasets)
+        items = cut_tune(merge(read_zip(path) for path in archives), share=TUNE_SHARE)
+        index = FaceIndex(faces)
+        found = {(path, member): face for path in archives for member, face in index.load(path).items()}
+        return cls(items, found, output)
+
+    def run(self, task: Task) -> Iterator[dict[str, Any]]:
+        """Answer a task, for each kind of fake: AUC by condition, false alarms elsewhere, permuted labels."""
+        chosen = self.chosen(task)
+        train, tune = (self.looks(task, self.shots(task, chosen, fold), fold) for fold in ("train", "tune"))
+        val = {name: self.looks(task, self.val_shots(chosen, name), f"val {name}") for name in CONDITIONS}
+        elsewhere = {
+            source: self.looks(task, self.reals_of(source), source).seen()
+            for source in LEFT_OUT
+            if source not in task.data_sets
+        }
+        for kind in task.kinds:
+            of_kind = {name: looks.of(kind) for name, looks in val.items()}
+            model, chosen_model, tune_auc = choose_model(train.of(kind), tune.of(kind))
+            threshold = float(np.quantile(model(tune.reals().features), 1 - FALSE_ALARMS))
+
+            def alarms(looks: Looks, model: Model = model, limit: float = threshold) -> dict[str, Any]:
+                return {"n": len(looks.fake), "share": float((model(looks.features) >= limit).mean())}
+
+            yield {
+                "task": task.name if len(task.kinds) == 1 else f"{task.name}, {kind}",
+                "model": chosen_model,
+                "train": [int(train.of(kind).fake.sum()), int((~train.fake).sum())],
+                "tune": [int(tune.of(kind).fake.sum()), int((~tune.fake).sum())],
+                "tune_auc": tune_auc,
+                "val": {name: figures(model, looks) for name, looks in of_kind.items()},
+                "false_alarms": {
+                    "val of this task": alarms(val["stored"].reals()),
+                    **{source: alarms(looks) for source, looks in elsewhere.items()},
+                },
+                "permuted": permuted(train.of(kind), of_kind["stored"]),
+            }
+
+    def export(self, path: Path) -> None:
+        """Fit one linear classifier on the looks of all tasks, measure it, and write it with its card.
+
+        Every data set counts alike, and in it fakes as much as reals. C is the one with the best mean AUC
+        over tasks and kinds on *tune*.
+        """
+        chosen = {task: self.chosen(task) for task in TASKS}
+        folds = {
+            fold: {task: self.looks(task, self.shots(task, chosen[task], fold), fold) for task in TASKS}
+            for fold in ("train", "tune")
+        }
+        train = Looks.joined([looks.seen() for looks in folds["train"].values()])
+        weight = np.concatenate([looks.seen().weights() for looks in folds["train"].values()])
+        models = {c: fit_linear(train, strength=c, weight=weight) for c in STRENGTHS}
+        reached = {
+            c: float(np.mean([auc(model, tune.of(k)) for t, tune in folds["tune"].items() for k in t.kinds]))
+            for c, model in models.items()
+        }
+        best = max(reached, key=lambda c: reached[c])
+        sys.stdout.write(f"mean AUC on tune by C: {reached}\n")
+        metrics = []
+        for task in TASKS:
+            for condition in CONDITIONS:
+                val = self.looks(task, self.val_shots(chosen[task], condition), f"val {condition}")
+                for kind in task.kinds:
+                    found = figures(models[best], val.of(kind))
+                    metrics.append(_metric(task, kind, condition, found))
+        write(models[best], train, path, metrics)
+
+    def chosen(self, task: Task) -> list[Item]:
+        """Return the items of a task, thinned, and matched in size where it asks for that."""
+        counts: dict[tuple[str, ...], int] = {}
+        kept = []
+        for item in sorted(self.items, key=lambda i: zlib.crc32(f"{i.data_set}/{i.name}".encode())):
+            if item.data_set not in task.data_sets:
+                continue
+            key = (item.data_set, item.manipulation, item.split)
+            counts[key] = counts.get(key, 0) + 1
+            if counts[key] <= (VAL_MOST if item.split == "val" and not task.matched else task.most):
+                kept.append(item)
+        return self._matched(kept) if task.matched else kept
+
+    def _matched(self, items: Sequence[Item]) -> list[Item]:
+        """Keep of each fold pairs of a fake and a real whose faces differ by less than 3 % in width."""
+        kept: list[Item] = []
+        for fold in ("train", "tune", "val"):
+            reals = [item for item in items if item.split == fold and item.label == "real"]
+            widths = np.array([self._width(item) for item in reals])
+            free = np.ones(len(reals), bool)
+            most = VAL_MOST if fold == "val" else MOST_PAIRS
+            for fake in (item for item in items if item.split == fold and item.label == "fake"):
+                if (~free).sum() == most:
+                    break
+                off = np.where(free, np.abs(widths / self._width(fake) - 1), np.inf)
+                best = int(off.argmin())
+                if off[best] < 0.03:
+                    free[best] = False
+                    kept += [fake, reals[best]]
+        return kept
+
+    def _width(self, item: Item) -> float:
+        face = self.faces[(item.archive, item.member)]
+        assert face is not None
+        return native_side(face.points)
+
+    def shots(self, task: Task, chosen: Sequence[Item], fold: str) -> list[Shot]:
+        """Return the randomly treated looks of *train* or *tune*."""
+        return [
+            Shot(item, number)
+            for item in chosen
+            if item.split == fold
+            for number in range(task.looks.get(item.manipulation, 1))
+        ]
+
+    def val_shots(self, chosen: Sequence[Item], condition: str) -> list[Shot]:
+        """Return the looks at *val* under one condition."""
+        return [Shot(item, 0, condition) for item in chosen if item.split == "val"]
+
+    def reals_of(self, source: str) -> list[Shot]:
+        """Return looks at some real *val* pictures of a source, as stored."""
+        reals = [i for i in self.items if i.data_set == source and i.label == "real" and i.split == "val"]
+        return [Shot(item, 0, "stored") for item in reals[:LEFT_OUT_MOST]]
+
+    def looks(self, task: Task, shots: Sequence[Shot], name: str) -> Looks:
+        """Return the features of shots, from the output folder where they were looked at before."""
+        key = json.dumps(
+            [task.equal_face, [(s.item.data_set, s.item.name, s.number, s.condition) for s in shots]]
+        )
+        number = hashlib.sha256(key.encode()).hexdigest()[:10]
+        path = self.output / f"looks-{_slug(f'{task.name} {name}')}-{number}.npz"
+        if path.exists():
+            values = np.load(path)["features"]
+        else:
+            values = np.stack(list(self._look(task, shots)))
+            np.savez_compressed(path, features=values)
+        groups = np.unique([f"{s.item.data_set}/{s.item.group}" for s in shots], return_inverse=True)[1]
+        kinds = np.array([shot.item.manipulation for shot in shots])
+        return Looks(values, kinds, groups)
+
+    def _look(self, task: Task, shots: Sequence[Shot]) -> Iterator[np.ndarray]:
+        last, source = None, None
+        for count, shot in enumerate(shots):
+            if shot.item is not last:
+                face = self.faces[(shot.item.archive, shot.item.member)]
+                assert face is not None
+                last, source = shot.item, cut(self.pictures.read(shot.item), face)
+            assert source is not None
+            values = look(self._treated(task, source, shot))
+            yield np.full(len(NAMES), np.nan, np.float32) if values is None else values
+            if count % 500 == 499:
+                sys.stderr.write(f"{task.name}: {count + 1} of {len(shots)}\n")
+
+    def _treated(self, task: Task, source: Cut, shot: Shot) -> Cut:
+        seed = zlib.crc32(f"{shot.item.data_set}/{shot.item.name}/{shot.number}".encode())
+        random = np.random.default_rng(seed)
+        if task.equal_face is not None:
+            if shot.item.data_set == "stylegan2_faces":
+                face, quality = self._portrait(random)
+                source = save(resize(source, face / source.box), quality)
+            source = resize(source, task.equal_face / source.box)
+            if shot.condition is not None:
+                source = save(source, int(random.integers(80, 96)))
+        if shot.condition is not None:
+            return treat(source, CONDITIONS[shot.condition])
+        return treat(source, random_treatment(random))
+
+    def _portrait(self, random: np.random.Generator) -> tuple[float, int]:
+        """Draw the face size of a training portrait, and the quality that it is stored with."""
+        if not self._portraits:
+            for item in self.items:
+                face = self.faces[(item.archive, item.member)]
+                if item.data_set == "portraits" and item.split == "train" and face is not None:
+                    quality = 80 if max(face.size) > 500 else 75
+                    self._portraits.append((float(max(face.box[2:])), quality))
+        return self._portraits[int(random.integers(len(self._portraits)))]
+
+
+def random_treatment(random: np.random.Generator) -> Treatment:
+    """Draw a treatment for training: a third unscaled, a quarter not compressed again."""
+    scale = 1.0 if random.random() < 1 / 3 else float(random.uniform(0.5, 1.0))
+    last = () if random.random() < 0.25 else (int(random.integers(35, 96)),)
+    return Treatment(scale=scale, last=last)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Features (N, F), NaN where the face was too small; manipulations (N,), "" for reals; groups (N,)."""
+
+    features: np.ndarray
+    kind: np.ndarray
+    group: np.ndarray
+
+    @property
+    def fake(self) -> np.ndarray:
+        """(N,) bool."""
+        return self.kind != ""
+
+    @property
+    def missing(self) -> np.ndarray:
+        """(N,) bool: the face was too small."""
+        return np.isnan(self.features[:, 0])
+
+    def take(self, chosen: np.ndarray) -> Looks:
+        """Return those that an (N,) mask names."""
+        return Looks(self.features[chosen], self.kind[chosen], self.group[chosen])
+
+    def of(self, kind: str) -> Looks:
+        """Return the reals and the fakes of one kind."""
+        return self.take((self.kind == kind) | ~self.fake)
+
+    def seen(self) -> Looks:
+        """Return those that could be looked at."""
+        return self.take(~self.missing)
+
+    def weights(self) -> np.ndarray:
+        """Return weights (N,) that sum to 1 for the reals, and to 1 for the fakes."""
+        return np.where(self.fake, 1 / max(self.fake.sum(), 1), 1 / max((~self.fake).sum(), 1))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Looks]) -> Looks:
+        """Join looks of different pictures."""
+        starts = np.cumsum([0, *(part.group.max() + 1 for part in parts)])
+        return cls(
+            np.concatenate([part.features for part in parts]),
+            np.concatenate([part.kind for part in parts]),
+            np.concatenate([part.group + start for part, start in zip(parts, starts[:-1], strict=True)]),
+        )
+
+    def reals(self) -> Looks:
+        """Return the reals that could be looked at."""
+        return self.take(~self.fake & ~self.missing)
+
+
+Model = Callable[[np.ndarray], np.ndarray]
+"""Gives a score (N,), 0..1, of features (N, F)."""
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear model on standardised features cut off at `CLIP`: all of (F,), and a constant."""
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    weights: np.ndarray
+    bias: float
+
+    def __call__(self, features: np.ndarray) -> np.ndarray:
+        """Return scores; a missing row scores by the constant alone."""
+        standard = np.nan_to_num(np.clip((features - self.mean) / self.deviation, -CLIP, CLIP))
+        return 1 / (1 + np.exp(-np.clip(standard @ self.weights + self.bias, -30, 30)))
+
+
+def fit_linear(looks: Looks, *, strength: float, weight: np.ndarray | None = None) -> Linear:
+    """Fit logistic regression; `strength` is scikit-learn's C. Classes count alike.
+
+    `weight` (N,) says how much each look counts; it is scaled to a mean of 1.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    mean, deviation = looks.features.mean(axis=0), looks.features.std(axis=0) + 1e-6
+    standard = np.clip((looks.features - mean) / deviation, -CLIP, CLIP)
+    model = LogisticRegression(C=strength, max_iter=150, class_weight="balanced")
+    scaled = None if weight is None else weight / weight.mean()
+    model.fit(standard, looks.fake, sample_weight=scaled)
+    return Linear(mean, deviation, model.coef_[0], float(model.intercept_[0]))
+
+
+def choose_model(train: Looks, tune: Looks) -> tuple[Model, str, dict[str, float]]:
+    """Fit a linear model on *train* for each strength and take the one with the best AUC on *tune*."""
+    train = train.seen()
+    models = {f"C {strength:g}": fit_linear(train, strength=strength) for strength in STRENGTHS}
+    reached = {name: auc(model, tune) for name, model in models.items()}
+    best = max(reached, key=lambda name: reached[name])
+    return models[best], best, reached
+
+
+def _sample(model: Model, looks: Looks) -> Sample:
+    scores = np.where(looks.missing, np.nan, model(looks.features))
+    return Sample.of(looks.fake, scores, looks.group)
+
+
+def auc(model: Model, looks: Looks) -> float:
+    """Return the AUC; looks that were not possible count as mistakes."""
+    sample = _sample(model, looks)
+    return float(ranking_figures(sample, np.ones((1, len(sample))))["auc"][0])
+
+
+def figures(model: Model, looks: Looks) -> dict[str, Any]:
+    """Return the AUC with its 95 % interval over groups, the items, and those too small (as mistakes)."""
+    found = with_intervals(_sample(model, looks), ranking_figures, draws=1000)["auc"]
+    return {
+        "auc": found.value,
+        "interval": [found.low, found.high],
+        "fakes": int(looks.fake.sum()),
+        "reals": int((~looks.fake).sum()),
+        "missing": int(looks.missing.sum()),
+    }
+
+
+def permuted(train: Looks, val: Looks, *, times: int = 3) -> list[float]:
+    """Return the *val* AUC of linear models that learnt labels dealt out anew over groups."""
+    train, reached = train.seen(), []
+    for seed in range(times):
+        random = np.random.default_rng(seed)
+        _, first, place = np.unique(train.group, return_index=True, return_inverse=True)
+        dealt = replace(train, kind=random.permutation(train.kind[first])[place])
+        reached.append(auc(fit_linear(dealt, strength=1e-2), val))
+    return reached
+
+
+def _metric(task: Task, kind: str, condition: str, found: Mapping[str, Any]) -> Metric:
+    low, high = found["interval"]
+    return Metric(
+        data_set=task.name,
+        manipulation=kind,
+        metric=f"auc ({condition})",
+        value=round(found["auc"], 4),
+        interval=(round(low, 4), round(high, 4)),
+        n=found["fakes"] + found["reals"],
+        command="python -m unmask.training.frequency --export",
+    )
+
+
+def write(model: Linear, train: Looks, path: Path, metrics: Sequence[Metric]) -> None:
+    """Write a classifier with the band of the training reals' profiles, and its card."""
+    profiles = train.reals().features[:, :RINGS]
+    low, middle, high = np.percentile(profiles, [2.5, 50, 97.5], axis=0).round(3)
+    stored = LinearWeights(
+        names=NAMES,
+        mean=_numbers(model.mean),
+        deviation=_numbers(model.deviation),
+        weights=_numbers(model.weights),
+        bias=round(model.bias, 6),
+        clip=CLIP,
+        band=Band(
+            frequency=_numbers((np.arange(RINGS) + 0.5) * 0.5 / RINGS),
+            low=_numbers(low),
+            middle=_numbers(middle),
+            high=_numbers(high),
+            faces=len(profiles),
+        ),
+    )
+    part = path.with_suffix(".part")
+    part.write_text(stored.model_dump_json(by_alias=True, indent=1) + "\n")
+    part.replace(path)
+    card = Card(
+        name=path.stem,
+        file=path.name,
+        architecture="logistic regression on frequency and noise features",
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        licence="Apache-2.0",
+        outputs=["logit"],
+        training_data=[f"{task.name} ({', '.join(task.data_sets)})" for task in TASKS],
+        metrics=list(metrics),
+    )
+    write_card(card, path.parent)
+
+
+def _numbers(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{value:.6g}") for value in values)
+
+
+def as_table(result: Mapping[str, Any]) -> str:
+    """Write a result as lines of Markdown."""
+    reached = ", ".join(f"{name} {value:.3f}" for name, value in result["tune_auc"].items())
+    lines = [f"{result['task']}: {result['model']} (AUC on tune: {reached}); trained on {result['train']}"]
+    for name, found in result["val"].items():
+        low, high = found["interval"]
+        lines.append(
+            f"| {name} | {found['auc']:.3f} ({low:.3f} to {high:.3f}) | {found['fakes']} + {found['reals']}"
+            f" | {found['missing']} |"
+        )
+    shares = (
+        f"{source} {found['share']:.2f} of {found['n']}" for source, found in result["false_alarms"].items()
+    )
+    lines.append("false alarms: " + "; ".join(shares))
+    lines.append("permuted labels: " + ", ".join(f"{value:.2f}" for value in result["permuted"]))
+    return "\n".join(lines)
+
+
+def _slug(name: str) -> str:
+    return "".join(c if c.isalnum() else "-" for c in name.lower())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Fitting and measuring the frequency classifier on features made up by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="needs the train extra")
+pytest.importorskip("torch", reason="needs the train extra")
+
+from sklearn.metrics import roc_auc_score
+
+from unmask.runtime.linear import LinearClassifier
+from unmask.signals.features import NAMES
+from unmask.training.frequency import (
+    CONDITIONS,
+    Looks,
+    auc,
+    figures,
+    fit_linear,
+    permuted,
+    random_treatment,
+    write,
+)
+
+
+def looks(count, shift, seed):
+    """Half fakes, whose first feature is higher by `shift` deviations; two looks at each group."""
+    random = np.random.default_rng(seed)
+    fake = np.arange(count) % 4 < 2
+    values = random.normal(size=(count, len(NAMES))).astype(np.float32)
+    values[:, 0] += shift * fake
+    return Looks(values, np.where(fake, "swap", ""), np.arange(count) // 2)
+
+
+def test_a_feature_that_tells_is_learnt_and_permuted_labels_teach_nothing():
+    train, val = looks(400, 4.0, 0), looks(200, 4.0, 1)
+    model = fit_linear(train, strength=1e-2)
+    assert auc(model, val) > 0.9
+    assert auc(model, val) == pytest.approx(roc_auc_score(val.fake, model(val.features)))
+    assert np.mean(permuted(train, val)) == pytest.approx(0.5, abs=0.2)
+
+
+def test_looks_that_failed_count_as_mistakes():
+    val = looks(40, 8.0, 1)
+    model = fit_linear(looks(400, 8.0, 0), strength=1e-2)
+    found = figures(model, val)
+    assert found["auc"] > 0.9
+    broken = Looks(val.features.copy(), val.kind, val.group)
+    broken.features[:20] = np.nan
+    worse = figures(model, broken)
+    assert worse["missing"] == 20
+    assert worse["auc"] == pytest.approx(0.25, abs=0.03)  # only seen fakes against seen reals rank right
+
+
+def test_looks_keep_sources_alike_in_weight_and_groups_apart():
+    one, other = looks(40, 0, 0), looks(8, 0, 1)
+    assert one.weights()[one.fake].sum() == pytest.approx(1)
+    assert one.weights()[~one.fake].sum() == pytest.approx(1)
+    both = Looks.joined([one, other])
+    assert len(np.unique(both.group)) == 20 + 4
+
+
+def test_what_is_written_gives_the_same_logits(tmp_path):
+    train = looks(100, 4.0, 0)
+    model = fit_linear(train, strength=1e-2)
+    write(model, train, tmp_path / "frequency.json", [])
+    stored = LinearClassifier(tmp_path / "frequency.json", NAMES)
+    scores = 1 / (1 + np.exp(-stored.logits(train.features)))
+    np.testing.assert_allclose(scores, model(train.features), atol=1e-4)
+    assert stored.band.faces == 50
+    profiles = train.features[~train.fake][:, : len(stored.band.low)]
+    share = ((profiles >= stored.band.low) & (profiles <= stored.band.high)).mean()
+    assert share == pytest.approx(0.95, abs=0.03)
+
+
+def test_treatments_stay_in_their_ranges():
+    random = np.random.default_rng(0)
+    drawn = [random_treatment(random) for _ in range(200)]
+    assert {t.scale for t in drawn} > {1.0}
+    assert all(0.5 <= t.scale <= 1 and all(35 <= q <= 95 for q in t.last) for t in drawn)
+    assert CONDITIONS["half size"].scale == 0.5
