@@ -135,7 +135,7 @@ class Laboratory:
     """Items and their faces, and the folder in which looks are kept."""
 
     def __init__(self, items: Sequence[Item], faces: Faces, output: Path) -> None:
-        self.items = [item for item in items if faces.get((item.archive, item.member)) is not None]
+        self.items = [item for item in items if faces.get((item.path, item.member)) is not None]
         self.faces, self.output, self.pictures = faces, output, Pictures()
         self._portraits: list[tuple[float, int]] = []
 
@@ -241,7 +241,7 @@ class Laboratory:
         return kept
 
     def _width(self, item: Item) -> float:
-        face = self.faces[(item.archive, item.member)]
+        face = self.faces[(item.path, item.member)]
         assert face is not None
         return native_side(face.points)
 
@@ -283,7 +283,7 @@ class Laboratory:
         last, source = None, None
         for count, shot in enumerate(shots):
             if shot.item is not last:
-                face = self.faces[(shot.item.archive, shot.item.member)]
+                face = self.faces[(shot.item.path, shot.item.member)]
                 assert face is not None
                 last, source = shot.item, cut(self.pictures.read(shot.item), face)
             assert source is not None
@@ -310,7 +310,7 @@ class Laboratory:
         """Draw the face size of a training portrait, and the quality that it is stored with."""
         if not self._portraits:
             for item in self.items:
-                face = self.faces[(item.archive, item.member)]
+                face = self.faces[(item.path, item.member)]
                 if item.data_set == "portraits" and item.split == "train" and face is not None:
                     quality = 80 if max(face.size) > 500 else 75
                     self._portraits.append((float(max(face.box[2:])), quality))
