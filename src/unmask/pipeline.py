@@ -69,8 +69,8 @@ def analyse(
             None takes that of the calibration.
         model: another network for the visual analyser (an exported file with its card, or a checkpoint),
             or a network for each analyser named.
-        analysers: names of the analysers to use; None takes all, those that need every frame (`continuous`
-            in `unmask.evidence.registry`) only with `every_frame`.
+        analysers: names of the analysers to use; None takes all, the thorough ones (see
+            `unmask.evidence.registry`) only with `every_frame`.
         on_progress: called with the share done, 0..1.
         on_heat: called with the heat map of each face examined.
         on_features: called with the deep features of each face examined.
@@ -97,7 +97,7 @@ def analyse(
             on_features=on_features,
             on_signals=on_signals,
         )
-        examiners = create(analysers, options, continuous=every_frame)
+        examiners = create(analysers, options, thorough=every_frame)
         landmarker = Landmarker(threads=count, device=device)
         tracker = Tracker(Detector(threads=count, device=device), landmarker)
         likeness = Persons(threads=count, device=device)

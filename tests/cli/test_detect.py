@@ -81,6 +81,14 @@ def test_unusable_weights_are_told_once_and_not_for_every_input(folder, analysis
     assert len(analysis.calls) == 1
 
 
+def test_analysers_are_chosen_by_name_and_a_wrong_name_is_told(folder, analysis):
+    assert detect("fake.mp4", "--analyser", "visual", "--analyser", "blink").exit_code == 0
+    assert analysis.calls[-1][1]["analysers"] == ["visual", "blink"]
+    result = detect("fake.mp4", "--analyser", "blinks")
+    assert result.exit_code == 2
+    assert "--analyser blinks: choose one of visual" in result.stderr
+
+
 def test_a_traceback_is_shown_on_demand(folder):
     assert "Traceback" in detect("bug.mp4", "-vv").stderr
 
@@ -111,6 +119,7 @@ def test_options_reach_the_analysis(folder, analysis):
         "threads": 2,
         "device": "cpu",
         "prior": 0.01,
+        "analysers": None,
         "model": Path("net.onnx"),
         "on_heat": None,
     }

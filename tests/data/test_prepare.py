@@ -323,7 +323,7 @@ class TestTraining:
             items, faces, size=64, kinds={"tint": 1.0}, blend_sources={"list": 1.0}, strength=none, seed=1
         )
         for number in range(6):
-            real, fake = pairs[number].numpy().astype(float)
+            real, fake = pairs[number][0].numpy().astype(float)
             np.testing.assert_allclose(fake.mean((1, 2)), real.mean((1, 2)) / 2 + [90, 20, 20], atol=12)
 
     def test_training_runs_on_a_store_by_name(self, store, tmp_path, monkeypatch):

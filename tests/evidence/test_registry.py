@@ -8,15 +8,15 @@ import tiny_networks
 from unmask.evidence.registry import ANALYSERS, Options, create
 
 
-def test_without_names_all_analysers_are_made_the_continuous_ones_where_every_frame_is_seen(tmp_path):
+def test_without_names_all_analysers_are_made_the_thorough_ones_where_every_frame_is_seen(tmp_path):
     options = Options(models={"visual": tiny_networks.brightness_network(tmp_path)})
     assert [analyser.name for analyser in create(None, options)] == ["visual"]
-    assert [analyser.name for analyser in create(None, options, continuous=True)] == list(ANALYSERS)
+    assert [analyser.name for analyser in create(None, options, thorough=True)] == list(ANALYSERS)
 
 
-def test_a_continuous_analyser_can_be_named():
+def test_a_thorough_analyser_can_be_named():
     (analyser,) = create(["blink"], Options())
-    assert ANALYSERS[analyser.name].continuous
+    assert ANALYSERS[analyser.name].thorough
     assert analyser.needs.frames == "every"
 
 

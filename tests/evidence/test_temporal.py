@@ -282,7 +282,7 @@ def test_the_wide_crop_holds_the_aligned_square_in_its_middle():
 
 def test_it_is_on_by_itself_only_where_every_frame_is_examined():
     names = [a.name for a in create(None, Options())]
-    every = [a.name for a in create(None, Options(), continuous=True)]
+    every = [a.name for a in create(None, Options(), thorough=True)]
     assert "temporal" not in names
     assert "temporal" in every
     assert [a.name for a in create(["temporal"], Options())] == ["temporal"]

@@ -103,8 +103,19 @@ def command(
         ),
     ] = 32,
     every_frame: Annotated[
-        bool, typer.Option("--every-frame", help="Judge every frame instead (slow).", rich_help_panel=_HOW)
+        bool,
+        typer.Option(
+            "--every-frame",
+            help="Judge every frame instead, with all analysers: also motion, pulse, blinks ... (slow).",
+            rich_help_panel=_HOW,
+        ),
     ] = False,
+    analyser: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Use this analyser only; may be given several times.", rich_help_panel=_HOW
+        ),
+    ] = None,
     start: Annotated[
         str | None, typer.Option(metavar="TIME", help="Begin here: seconds or mm:ss.", rich_help_panel=_HOW)
     ] = None,
@@ -162,6 +173,7 @@ def command(
     try:
         targets = _targets(output, json, html, heatmaps, csv, one_file=is_one_file(inputs))
         settings = analysis_settings(frames, every_frame, start, end, threads, device, prior, model)
+        settings["analysers"] = chosen_analysers(analyser)
     except UsageError as error:
         typer.echo(f"unmask detect: {error}", err=True)
         raise typer.Exit(2) from None
@@ -405,6 +417,17 @@ def analysis_settings(
         "prior": prior,
         "model": model,
     }
+
+
+def chosen_analysers(names: list[str] | None) -> list[str] | None:
+    """Check the names of analysers; None where none is given."""
+    from unmask.cli.outputs import UsageError
+    from unmask.evidence.registry import ANALYSERS
+
+    for name in names or ():
+        if name not in ANALYSERS:
+            raise UsageError(f"--analyser {name}: choose one of {', '.join(ANALYSERS)}")
+    return names or None
 
 
 def seconds(option: str, text: str | None) -> float | None:

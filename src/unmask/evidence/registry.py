@@ -15,23 +15,23 @@ from unmask.evidence.base import Analyser, Evidence, Features, Heat, Signals
 class Registration:
     """Where an analyser's class is ("module:class", imported when asked for), and when it is on by itself.
 
-    `continuous` analysers look at every frame, which costs far more than a few samples: unless named, they
-    are on only where every frame is examined anyway.
+    `thorough` analysers cost time, most of them since they look at every frame, and have no weight in the
+    verdict yet: unless named, they are on only where the user asks for every frame.
     """
 
     place: str
-    continuous: bool = False
+    thorough: bool = False
 
 
 ANALYSERS = {
     "visual": Registration("unmask.evidence.visual:Visual"),
-    "frequency": Registration("unmask.evidence.frequency:Frequency"),
-    "blink": Registration("unmask.evidence.blink:Blink", continuous=True),
-    "pulse": Registration("unmask.evidence.pulse:Pulse", continuous=True),
-    "breathing": Registration("unmask.evidence.breathing:Breathing", continuous=True),
-    "head_pose": Registration("unmask.evidence.head_pose:HeadMotion", continuous=True),
-    "consistency": Registration("unmask.evidence.consistency:Consistency", continuous=True),
-    "temporal": Registration("unmask.evidence.temporal:Temporal", continuous=True),
+    "frequency": Registration("unmask.evidence.frequency:Frequency", thorough=True),
+    "blink": Registration("unmask.evidence.blink:Blink", thorough=True),
+    "pulse": Registration("unmask.evidence.pulse:Pulse", thorough=True),
+    "breathing": Registration("unmask.evidence.breathing:Breathing", thorough=True),
+    "head_pose": Registration("unmask.evidence.head_pose:HeadMotion", thorough=True),
+    "consistency": Registration("unmask.evidence.consistency:Consistency", thorough=True),
+    "temporal": Registration("unmask.evidence.temporal:Temporal", thorough=True),
 }
 """The analysers by name."""
 
@@ -54,13 +54,13 @@ class Options:
     on_signals: Callable[[Evidence, Signals], None] | None = None
 
 
-def create(names: Sequence[str] | None, options: Options, *, continuous: bool = False) -> list[Analyser]:
-    """Make analysers by name (None: all, the continuous ones only if `continuous`).
+def create(names: Sequence[str] | None, options: Options, *, thorough: bool = False) -> list[Analyser]:
+    """Make analysers by name (None: all, the thorough ones only if `thorough`).
 
     Raises:
         ValueError: a name is unknown, also one that a model is given for.
     """
-    usual = [name for name, entry in ANALYSERS.items() if continuous or not entry.continuous]
+    usual = [name for name, entry in ANALYSERS.items() if thorough or not entry.thorough]
     wanted = usual if names is None else list(dict.fromkeys(names))
     for name in [*wanted, *options.models]:
         if name not in ANALYSERS:
