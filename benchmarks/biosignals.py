@@ -3,9 +3,9 @@
 Run by hand (see docs/experiments/biosignals.md):
 
 python benchmarks/biosignals.py traces FOLDER --seeds 1 2 3   film pulse clips, keep the colour traces
-python benchmarks/biosignals.py pulse FOLDER --seeds 1 2 3    judge the traces: the table of the pulse
-python benchmarks/biosignals.py whole FOLDER --seed 1         one clip through the whole pipeline, all signals
-python benchmarks/biosignals.py pose FOLDER                   turned heads against the angle they were turned by
+python benchmarks/biosignals.py pulse FOLDER --seeds 1 2 3    judge them: the table of the pulse
+python benchmarks/biosignals.py whole FOLDER --seed 1         one clip through it all
+python benchmarks/biosignals.py pose FOLDER                   turned heads against their angle
 python benchmarks/biosignals.py real CLIPS LABELS             blinks of labelled real clips
 
 `traces` takes the landmarks from the script instead of the mesh, which costs ten times as much; `whole` shows
@@ -176,7 +176,9 @@ def whole(folder: Path, seed: int, seconds: float) -> None:
     for path in paths:
         signals: list[tuple[Evidence, Signals]] = []
         begin = time.process_time()
-        report = analyse(path, analysers=ANALYSERS, threads=1, on_signals=lambda *pair: signals.append(pair))
+        report = analyse(
+            path, analysers=ANALYSERS, threads=1, on_signals=lambda *pair, into=signals: into.append(pair)
+        )
         spent = time.process_time() - begin
         print(f"{path.name}: {spent:.0f} s of CPU; stages {report.timing and report.timing.stages}")
         evidence = report.faces[0].evidence
@@ -271,7 +273,10 @@ def real(folder: Path, labels: Path) -> None:
     for name, stretches in truth.items():
         signals: list[tuple[Evidence, Signals]] = []
         report = analyse(
-            folder / name, analysers=["blink"], threads=1, on_signals=lambda *pair: signals.append(pair)
+            folder / name,
+            analysers=["blink"],
+            threads=1,
+            on_signals=lambda *pair, into=signals: into.append(pair),
         )
         marks = [mark for _, item in signals for mark in item.marks]
         matched = {j for _, j in matches(stretches, marks)}
