@@ -121,7 +121,8 @@ def bits_of(clip: Path) -> float:
 def judge_pulse(folder: Path, seeds: Sequence[int]) -> None:
     """Print, for every amplitude and quality, the clips answered and how wrong the answers are."""
     print(
-        "| amplitude | crf | bits/pixel | clips | answered | MAE of answers, 1/min | worst | MAE if all answered |"
+        "| amplitude | crf | bits/pixel | clips | answered | MAE of answers, 1/min | worst "
+        "| MAE if all answered |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for amplitude in sorted(AMPLITUDES, reverse=True):
