@@ -29,7 +29,7 @@ def command(
 
     What is the heart rate in my video? It is said only where the whole face agrees on it; otherwise the
     answer is that it cannot be told, and why. At least 8 s of a steady, well lit face of 96 pixels are
-    needed, 20 s and 200 pixels are better. Every frame is looked at. No verdict is given: see `unmask detect`.
+    needed, 20 s and 200 pixels are better. Every frame is looked at. For a verdict see `unmask detect`.
 
     For example:
 

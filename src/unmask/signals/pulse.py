@@ -88,7 +88,7 @@ def region_colours(pixels: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
 
 
 def surroundings_colour(pixels: np.ndarray, boxes: np.ndarray, *, step: int = 8) -> np.ndarray:
-    """Return the mean colour (3,) of the picture away from all faces and what is below; NaN if little is left.
+    """Return the mean colour (3,) of the picture away from faces and what is below; NaN if little is left.
 
     Args:
         pixels: (H, W, 3) uint8.
