@@ -5,7 +5,7 @@ Run by hand (see docs/experiments/biosignals.md):
 python benchmarks/biosignals.py traces FOLDER --seeds 1 2 3   film pulse clips, keep the colour traces
 python benchmarks/biosignals.py pulse FOLDER --seeds 1 2 3    judge the traces
 python benchmarks/biosignals.py whole FOLDER --seed 1         a clip through the whole pipeline
-python benchmarks/biosignals.py pose FOLDER                   turned heads against the angle they were turned by
+python benchmarks/biosignals.py pose FOLDER                   turned heads against their true angles
 python benchmarks/biosignals.py real CLIPS LABELS             blinks of labelled real clips
 
 `traces` takes the landmarks from the script instead of the mesh, which costs ten times as much; `whole` shows

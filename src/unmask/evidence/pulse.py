@@ -1,9 +1,9 @@
 """The `pulse` analyser: whether the skin's colour beats, at one rate and in step, in all regions of the face.
 
-A rate is reported only where everything that can be checked agrees: the line stands out, it runs through the
-regions in step, both halves of the clip and two methods see it, and what is no skin does not show it.
-Everything else is `inconclusive`. Neither a pulse nor its absence is a sign of a fake by itself: fakes inherit
-the pulse of the person who drove them, and compression removes it.
+A rate is reported only where everything that can be checked agrees: the line stands out, it runs through
+the regions in step, both halves of the clip and two methods see it, and what is no skin does not show it.
+Everything else is `inconclusive`. Neither a pulse nor its absence is a sign of a fake by itself: fakes
+inherit the pulse of the person who drove them, and compression removes it.
 """
 
 from __future__ import annotations
