@@ -3,9 +3,9 @@
 Run by hand (see docs/experiments/biosignals.md):
 
 python benchmarks/biosignals.py traces FOLDER --seeds 1 2 3   film pulse clips, keep the colour traces
-python benchmarks/biosignals.py pulse FOLDER --seeds 1 2 3    judge them: the table of the pulse
-python benchmarks/biosignals.py whole FOLDER --seed 1         one clip through it all
-python benchmarks/biosignals.py pose FOLDER                   turned heads against their angle
+python benchmarks/biosignals.py pulse FOLDER --seeds 1 2 3    judge the traces
+python benchmarks/biosignals.py whole FOLDER --seed 1         a clip through the whole pipeline
+python benchmarks/biosignals.py pose FOLDER                   turned heads against their true angles
 python benchmarks/biosignals.py real CLIPS LABELS             blinks of labelled real clips
 
 `traces` takes the landmarks from the script instead of the mesh, which costs ten times as much; `whole` shows
@@ -17,7 +17,7 @@ from __future__ import annotations
 import argparse
 import csv
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -121,8 +121,8 @@ def bits_of(clip: Path) -> float:
 def judge_pulse(folder: Path, seeds: Sequence[int]) -> None:
     """Print, for every amplitude and quality, the clips answered and how wrong the answers are."""
     print(
-        "| amplitude | crf | bits/pixel | clips | answered | MAE of answers, 1/min | worst "
-        "| MAE if all answered |"
+        "| amplitude | crf | bits/pixel | clips | answered | MAE of answers, 1/min | worst | "
+        "MAE if all answered |"
     )
     print("|---|---|---|---|---|---|---|---|")
     for amplitude in sorted(AMPLITUDES, reverse=True):
@@ -177,9 +177,7 @@ def whole(folder: Path, seed: int, seconds: float) -> None:
     for path in paths:
         signals: list[tuple[Evidence, Signals]] = []
         begin = time.process_time()
-        report = analyse(
-            path, analysers=ANALYSERS, threads=1, on_signals=lambda *pair, into=signals: into.append(pair)
-        )
+        report = analyse(path, analysers=ANALYSERS, threads=1, on_signals=_into(signals))
         spent = time.process_time() - begin
         print(f"{path.name}: {spent:.0f} s of CPU; stages {report.timing and report.timing.stages}")
         evidence = report.faces[0].evidence
@@ -187,6 +185,11 @@ def whole(folder: Path, seed: int, seconds: float) -> None:
             print(f"  {name}: {evidence[name].status}: {evidence[name].summary}")
         marks = next((s.marks for e, s in signals if e.analyser == "blink"), ())
         print("  blink:", compare([(t - n / 4, t + n / 4) for t, n in blinks], marks))
+
+
+def _into(found: list[tuple[Evidence, Signals]]) -> Callable[[Evidence, Signals], None]:
+    """Return what takes the raw signals into a list."""
+    return lambda evidence, signals: found.append((evidence, signals))
 
 
 def compare(truth: Sequence[tuple[float, float]], found: Sequence[tuple[float, float]]) -> str:
@@ -273,12 +276,7 @@ def real(folder: Path, labels: Path) -> None:
     hits = true = false = 0
     for name, stretches in truth.items():
         signals: list[tuple[Evidence, Signals]] = []
-        report = analyse(
-            folder / name,
-            analysers=["blink"],
-            threads=1,
-            on_signals=lambda *pair, into=signals: into.append(pair),
-        )
+        report = analyse(folder / name, analysers=["blink"], threads=1, on_signals=_into(signals))
         marks = [mark for _, item in signals for mark in item.marks]
         matched = {j for _, j in matches(stretches, marks)}
         doubtful = {j for _, j in matches(unsure.get(name, []), marks)} | {

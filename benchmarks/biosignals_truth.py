@@ -1,9 +1,9 @@
 """Films a made-up living face whose pulse, blinks, breathing and head motion are known.
 
-The face is NASA's portrait of Eileen Collins that scikit-image brings along (public domain), enlarged so
-that the detector's box is 227 pixels high. Head and shoulders move as layers over a still background; the
-skin's colour beats; upper lids come down by stretching the skin between brow and lid; light drifts and
-flickers; every frame gets new sensor noise and goes through H.264.
+The face is NASA's portrait of Eileen Collins that scikit-image brings along (public domain), enlarged so that
+the detector's box is 227 pixels high. Head and shoulders move as layers over a still background; the skin's
+colour beats; upper lids come down by stretching the skin between brow and lid; light drifts and flickers;
+every frame gets new sensor noise and goes through H.264.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from unmask.media.events import Frame, Media
 from unmask.signals import breathing, pulse
 
 LOWEST_SNR = 8.0
-"""dB by which a source's line must stand out of the band: 99 % of 30 s of white noise stay below."""
+"""dB by which a source's line must stand out of the band: 99 % of 30-s white noise stays below."""
 NEAR = 2.5
 """Breaths a minute within which two sources agree."""
 BRIDGE = 168

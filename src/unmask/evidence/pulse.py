@@ -1,7 +1,7 @@
 """The `pulse` analyser: whether the skin's colour beats, at one rate and in step, in all regions of the face.
 
-A rate is reported only where everything that can be checked agrees: the line stands out, it runs through the
-regions in step, both halves of the clip and two methods see it, and what is no skin does not show it.
+A rate is reported only where everything that can be checked agrees: the line stands out, it runs through
+the regions in step, both halves of the clip and two methods see it, and what is no skin does not show it.
 Everything else is `inconclusive`. Neither a pulse nor its absence is a sign of a fake by itself: fakes
 inherit the pulse of the person who drove them, and compression removes it.
 """
@@ -19,7 +19,7 @@ from unmask.media.events import Frame, Media
 from unmask.signals import pulse
 from unmask.signals.filters import bandpass, resample
 
-LOWEST_SNR = 0.0
+LOWEST_SNR = 1.0
 """dB by which the line must stand out of the band."""
 LOWEST_COHERENCE = 0.5
 """In-phase coherence of the regions at the line."""

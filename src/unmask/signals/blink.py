@@ -99,7 +99,8 @@ def closure(times: np.ndarray, ratios: np.ndarray, coefficients: np.ndarray) -> 
     """Turn aspect ratios and eyeBlink coefficients into how far each eye is shut.
 
     Each measure counts from its level of the moment (0), in units of the way from the person's open eye to
-    the shut one, and the two are averaged. Shut eyes are taken to have a quarter of the open aspect ratio.
+    the shut one, and the two are averaged. The aspect ratio of shut eyes is taken as a quarter of
+    the open one.
 
     Args:
         times: (N,) rising seconds.
