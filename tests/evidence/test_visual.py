@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import tiny_networks
-from unmask.evidence import visual
 from unmask.evidence.registry import Options
 from unmask.evidence.visual import BATCH, Visual, heat_in_frame, load_network, standard_error
 from unmask.faces.face import Detection, Face, Quality
@@ -178,8 +177,7 @@ def test_a_heat_map_shows_where_the_score_comes_from(tiny):
     assert (laid[:50] == 0).all()
 
 
-def test_mirroring_averages_both_pictures(tiny, monkeypatch):
-    monkeypatch.setattr(visual, "MIRROR", True)
+def test_each_face_is_judged_as_it_is_and_mirrored(tiny):
     heats = []
     analyser = start(tiny, "picture", on_heat=heats.append)
     seen = frame(100)

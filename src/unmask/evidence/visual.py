@@ -36,8 +36,6 @@ MIN_EXPOSURE = 12
 DFDC crops of *tune* between 12 and 20 are told apart as well as others (AUC .95)."""
 MIN_FRAMES = 3
 """A track of a clip with fewer judged frames is too short."""
-MIRROR = False
-"""Whether each crop is also judged as its mirror image and the two are averaged: twice the cost."""
 BATCH = 8
 DECIMALS = 4
 """Measurements in logits are rounded, so that reports do not differ by the last bits of a sum."""
@@ -106,11 +104,11 @@ class Visual:
         pending, self._pending = self._pending, []
         crops = np.stack([item.pixels for item in pending])
         answer = self._network.infer(crops)
-        logits, maps = answer.logits.astype(np.float64), answer.maps
-        if MIRROR:
-            mirrored = self._network.infer(crops[:, :, ::-1])
-            logits = (logits + mirrored.logits) / 2
-            maps = (maps + mirrored.maps[:, :, ::-1]) / 2
+        # Each face is judged as it is and mirrored. On *tune* (at most 600 pictures of each data set and
+        # manipulation) the mean raises the AUC of DFDC from .878 to .887, of all kinds from .879 to .890.
+        mirrored = self._network.infer(crops[:, :, ::-1])
+        logits = (answer.logits.astype(np.float64) + mirrored.logits) / 2
+        maps = (answer.maps + mirrored.maps[:, :, ::-1]) / 2
         for item, logit, heat, embedding in zip(pending, logits, maps, answer.embeddings, strict=True):
             self._tracks[item.face.track].add(float(logit), item.face.time, embedding)
             if self._on_features is not None:

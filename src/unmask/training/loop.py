@@ -261,7 +261,7 @@ class _Run(lightning.Callback):
             classes=("real", "fake"),
             version=version("unmask"),
             step=self._clock.step,
-            configuration=self._config.model_dump(mode="json"),
+            configuration=_without_folders(self._config),
             training_data=_count(self._items),
             tune_metrics=self._tuned,
         )
@@ -370,6 +370,15 @@ def auc_by_kind(items: Sequence[Item], logits: np.ndarray) -> dict[str, float]:
         chosen = fakes | reals
         result[name] = float(roc_auc_score(label[chosen], logits[chosen]))
     return result
+
+
+def _without_folders(config: TrainingConfig) -> dict[str, Any]:
+    """Return a configuration for publication: files by their names alone."""
+    settings = config.model_dump(mode="json")
+    for name in ("initial", "weights", "teacher"):
+        if settings[name] is not None:
+            settings[name] = Path(settings[name]).name
+    return settings
 
 
 def _length(config: TrainingConfig, items: Sequence[Item]) -> int:
