@@ -249,3 +249,26 @@ def test_a_real_clip_with_one_person_has_one_track(tracker, clips_dir):
                 break
     assert seen == [1] * len(seen)
     assert len(tracks) == 1
+
+
+class Doubtful:
+    """A detector that finds what the real one finds, and is never sure of it."""
+
+    def __init__(self, detector, score: float) -> None:
+        self._detector, self._score = detector, score
+
+    def detect(self, pixels: np.ndarray, *, threshold: float = 0.6, **_) -> list[Detection]:
+        found = self._detector.detect(pixels)
+        return [Detection(d.box, d.points, self._score) for d in found if self._score > threshold]
+
+    detect_picture = detect
+
+
+def test_a_faint_face_is_taken_in_a_picture_where_the_mesh_is_present(detector, landmarker, astronaut):
+    def found(score: float, time: float | None) -> int:
+        return len(Tracker(Doubtful(detector, score), landmarker).update(frame(astronaut, time)))
+
+    assert found(0.4, None) == 1
+    # In a clip other frames will show it better.
+    assert found(0.4, 0.0) == 0
+    assert found(0.25, None) == 0
