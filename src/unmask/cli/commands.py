@@ -27,6 +27,7 @@ _COMMANDS = {
 _TRAIN_EXTRA = {
     "torch",
     "lightning",
+    "tensorboard",
     "torchmetrics",
     "sklearn",
     "onnx",
