@@ -260,7 +260,10 @@ class Scale:
         if not missed:
             return ("How many fakes this answer misses was not measured.",)
         listed = "; ".join(f"{kind or 'fakes'} {_percent(s)} of {n}" for kind, (s, n) in missed.items())
-        return (f"A fake face gets this answer too, measured on {self._level.missed_on} items: {listed}.",)
+        return (
+            f"A fake face gets this answer too, measured on {self._level.missed_on} items: {listed}. "
+            "Other kinds, such as portraits animated by sound, are missed far more often.",
+        )
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:
