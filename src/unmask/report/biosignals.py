@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from unmask.evidence.base import Evidence, Signals
 from unmask.report import words
+from unmask.report.pages import render
 from unmask.report.schema import Report
 
 _WIDTH = 800.0
@@ -73,14 +73,8 @@ def to_page(report: Report, found: Sequence[tuple[Evidence, Signals]]) -> str:
         report: of the same analysis, for facts about the file and for what could not be measured.
         found: each track's evidence and raw signals.
     """
-    environment = Environment(
-        loader=PackageLoader("unmask.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("biosignals.html.j2").render(
+    return render(
+        "biosignals.html.j2",
         report=report,
         words=words,
         name=words.printable(report.media.file_name),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from unmask.report.pages import render
 from unmask.runtime.linear import Band
 from unmask.signals import dct, residual, spectrum
 from unmask.signals.features import RINGS, SMALLEST, STEP, Window, window
@@ -368,14 +368,8 @@ PARTS = {
 
 def to_html(name: str, what: str, words: dict[str, list[str]], pictures: dict[str, bytes]) -> str:
     """Write one self-contained page. `what` says in a line which frame and face were examined."""
-    environment = Environment(
-        loader=PackageLoader("unmask.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("frequency.html.j2").render(
+    return render(
+        "frequency.html.j2",
         name=name,
         what=what,
         parts=[

@@ -6,9 +6,8 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from unmask.report import words
+from unmask.report.pages import render
 from unmask.report.schema import Evidence, Person, Report
 
 _WIDTH = 800.0
@@ -27,14 +26,8 @@ class _Chart:
 
 def to_html(report: Report, pictures: Mapping[int, bytes] | None = None) -> str:
     """Write the report as an HTML page. `pictures` holds a JPEG for each person's number."""
-    environment = Environment(
-        loader=PackageLoader("unmask.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         report=report,
         name=words.printable(report.media.file_name),
         words=words,

@@ -92,7 +92,8 @@ class DetectorModule(lightning.LightningModule):
             FloatingPointError: the loss is no number.
         """
         # Each step has a seed of its own: a run that was stopped goes on with the same draws.
-        torch.manual_seed((self._config.seed, self.steps_taken, self.global_rank).__hash__() % 2**31)
+        devices = self._config.devices * self._config.nodes
+        torch.manual_seed((self._config.seed << 32) + self.steps_taken * devices + self.global_rank)
         pixels, labels = batch[0].flatten(0, 1), batch[1].flatten().float()
         loss_of = self._objective(pixels, smooth(labels, self._config.label_smoothing))
         optimiser: Any = self.optimizers()

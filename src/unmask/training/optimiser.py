@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -65,20 +67,17 @@ class SharpnessAware:
         self._moved = []
 
 
-class frozen_statistics:  # noqa: N801 (used like a function)
-    """Keeps batch normalisation from counting a batch twice: its averages do not move inside the block."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-        self._momenta: list[float | None] = []
-
-    def __enter__(self) -> None:
-        self._momenta = [norm.momentum for norm in self._norms]
-        for norm in self._norms:
-            norm.momentum = 0.0
-
-    def __exit__(self, *_: object) -> None:
-        for norm, momentum in zip(self._norms, self._momenta, strict=True):
+@contextmanager
+def frozen_statistics(model: nn.Module) -> Iterator[None]:
+    """Keep batch normalisation from counting a batch twice: its averages do not move inside the block."""
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
 
 

@@ -262,7 +262,7 @@ class Scale:
         listed = "; ".join(f"{kind or 'fakes'} {_percent(s)} of {n}" for kind, (s, n) in missed.items())
         return (
             f"A fake face gets this answer too, measured on {self._level.missed_on} items: {listed}. "
-            "Other kinds, such as portraits animated by sound, are missed far more often.",
+            "Kinds that are not listed may be missed far more often.",
         )
 
 
