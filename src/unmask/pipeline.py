@@ -332,6 +332,7 @@ def _person(
         label=opinion.label,
         probability=_rounded(opinion.probability),
         interval=_rounded_pair(opinion.interval),
+        kind=opinion.kind,
         reasons=opinion.reasons,
         tracks=tuple(_track(track, run.boxes[track], decision.tracks[track]) for track in tracks),
         evidence={e.analyser: schema.Evidence.of(e, weight=shares[e.analyser]) for e in merged},
@@ -353,6 +354,7 @@ def _verdict(decision: Decision, media: Media) -> schema.Verdict:
         probability=_rounded(opinion.probability),
         interval=_rounded_pair(opinion.interval),
         interval_meaning=decision.interval_meaning,
+        kind=opinion.kind,
         thresholds=None
         if thresholds is None
         else schema.Thresholds(

@@ -14,7 +14,7 @@ from skimage import data as pictures  # noqa: E402
 from unmask.data.augment import Draw, Strength  # noqa: E402
 from unmask.data.index import IndexedFace  # noqa: E402
 from unmask.data.pairs import Numbers, PairDataset  # noqa: E402
-from unmask.training.run import training_items  # noqa: E402
+from unmask.training.archives import training_items  # noqa: E402
 
 POINTS = np.array([[55, 62], [95, 62], [75, 85], [58, 105], [92, 105]], np.float32)
 

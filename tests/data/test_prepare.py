@@ -306,7 +306,7 @@ class TestTraining:
         from unmask.data.augment import Strength
         from unmask.data.index import FaceIndex
         from unmask.data.pairs import PairDataset
-        from unmask.training.run import training_items
+        from unmask.training.archives import training_items
 
         items = training_items(find_archives([store]), tune_share=0.4, seed=0)
         assert {item.split for item in items} == {"train", "tune"}

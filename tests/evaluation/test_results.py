@@ -165,3 +165,37 @@ class TestWords:
     def test_share(self):
         part = {"count": 4, "value": 0.019, "interval": [0.007, 0.041]}
         assert page.share(part) == "1.9 % (0.7-4.1), 4"
+
+
+def test_ways_to_combine_frames_are_compared_on_clips():
+    from dataclasses import replace
+
+    def clip(name, frames, *, fake):
+        return replace(score(name, sum(frames) / len(frames), fake=fake), kind="video", frames=frames)
+
+    scores = [
+        clip("calm", (0.3, 0.3, 0.3, 0.3), fake=False),
+        clip("one bad frame", (0.1, 0.1, 0.1, 0.98), fake=False),
+        clip("swap", (0.6, 0.6, 0.6, 0.6), fake=True),
+        score("photo", 0.99, fake=False),  # no clip: takes no part
+    ]
+    (result,) = results.evaluate(scores, draws=50)
+    found = {name: figure["value"] for name, figure in result["aggregations"].items()}
+    # The mean of logits of "one bad frame" is (3 * -2.197 + 3.892) / 4 = -0.675, of "swap" 0.405; its most
+    # suspicious frame is above the swap's.
+    assert found == {"mean": 1.0, "median": 1.0, "confident": 1.0, "top": 0.5}
+
+
+def test_the_kinds_named_are_counted_among_fakes_called_fake():
+    from dataclasses import replace
+
+    scores = [
+        score("r", 0.1, fake=False),
+        replace(score("a", 0.9, fake=True), named="swap"),
+        replace(score("b", 0.95, fake=True), named="swap"),
+        replace(score("c", 0.97, fake=True), named="unknown"),
+        score("d", 0.2, fake=True),
+    ]
+    (result,) = results.evaluate(scores, draws=50)
+    assert result["manipulations"]["swap"]["named"] == {"swap": 2, "unknown": 1}
+    assert result["aggregations"] == {}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unmask.verdict.aggregate import AGGREGATIONS, confident, mean, top
+from unmask.verdict.aggregate import AGGREGATIONS, confident, mean, median, top
 
 LOGITS = st.lists(st.floats(-20, 20), min_size=1, max_size=60)
 
@@ -57,3 +57,7 @@ def test_every_combination_lies_within_the_frames(logits):
 def test_what_is_no_list_of_finite_numbers_is_refused(combine, wrong):
     with pytest.raises(ValueError, match="finite"):
         combine(np.array(wrong))
+
+
+def test_median_is_not_moved_by_one_frame():
+    assert median(np.array([-1.0, 0.5, 90.0])) == pytest.approx(0.5)

@@ -1,6 +1,7 @@
 """`verdict.json`: thresholds at stated rates, the fit from tune items, and what pins it to a network."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def fitted() -> VerdictSettings:
         network_sha256="a" * 64,
         picture=normal_level(2000, seed=1),
         file=LevelData(**(vars(normal_level(200, seed=2)) | {"faces": np.tile([1, 2], 200)})),
-        held_out={"picture": normal_level(400, seed=3)},
+        held_out={"picture": replace(normal_level(400, seed=3), fold="val")},
         draws=20,
     )
 

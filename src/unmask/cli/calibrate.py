@@ -14,6 +14,10 @@ def command(
         list[Path],
         typer.Option("--dataset", "-d", help="The zips, or folders of zips, given to unmask train."),
     ],
+    clips: Annotated[
+        Path | None,
+        typer.Option(help="A folder of labelled clips: its open split tells how many fakes are missed."),
+    ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write.")] = Path("verdict.json"),
     tune_share: Annotated[float, typer.Option(help="The training run's share of tune groups.")] = 0.06,
     seed: Annotated[int, typer.Option(help="The training run's seed.")] = 0,
@@ -27,6 +31,7 @@ def command(
     """
     from unmask.data.manifest import check_leaks, cut_tune, merge, read_zip
     from unmask.evaluation.calibrate import calibrate
+    from unmask.evaluation.items import TestDataError, read_test_data
     from unmask.runtime.card import WeightError
     from unmask.training.archives import find_archives
 
@@ -37,6 +42,7 @@ def command(
             model,
             items,
             held_out=[item for item in items if item.split == "val"],
+            clips=read_test_data([clips], split="open") if clips is not None else (),
             pictures=pictures,
             films=films,
             threads=threads,
@@ -44,7 +50,7 @@ def command(
             report=typer.echo,
         )
         settings.save(output)
-    except (OSError, ValueError, WeightError) as error:
+    except (OSError, ValueError, WeightError, TestDataError) as error:
         typer.echo(f"unmask calibrate: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"{output} written")

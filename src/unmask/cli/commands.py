@@ -17,6 +17,7 @@ _COMMANDS = {
     "frequency": ("Show spectrum, JPEG blocks and noise of a face, explained.", "Analysis"),
     "fingerprint": ("Compare pictures with the common noise of others.", "Analysis"),
     "info": ("Show versions, weights with their figures, devices and threads.", "Analysis"),
+    "selfblend": ("Make fakes of real pictures as training does, on a contact sheet.", _LABORATORY),
     "prepare": ("Cut the faces of a data set into a store that training reads.", _LABORATORY),
     "train": ("Train a detector on data sets.", _LABORATORY),
     "evaluate": ("Measure a detector on labelled media.", _LABORATORY),

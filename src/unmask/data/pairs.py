@@ -2,8 +2,8 @@
 be had.
 
 A pair is a fake with the real picture that it was made from, where that is known; else with a real
-picture of the same data set; or a real picture with its own self-blend. Thus every source gives as
-many reals as fakes, and its look says nothing about the label.
+picture of the same data set; or a real picture with its own self-blend or self-swap. Thus every source
+gives as many reals as fakes, and its look says nothing about the label.
 """
 
 from __future__ import annotations
@@ -20,13 +20,28 @@ from torch.utils.data import Dataset, Sampler
 from unmask.data.augment import Draw, Strength
 from unmask.data.index import IndexedFace, decode
 from unmask.data.manifest import Item
-from unmask.data.selfblend import lay_mesh, self_blend
+from unmask.data.selfblend import SelfBlend, lay_mesh, self_blend
+from unmask.data.selfswap import Renderer, self_swap
 from unmask.faces.align import crop_matrix, warp
 
 SELF_BLEND = "self-blend"
+SELF_SWAP = "self-swap"
+OWN_KINDS = (SELF_BLEND, SELF_SWAP)
+"""Kinds of fakes that are made here, from the reals."""
 CANVAS = 1.5
 """Side of the crop on which a self-blend is made, as a multiple of the network's crop."""
 CANVAS_PIXELS = 240
+
+
+def canvas_matrix(points: np.ndarray) -> np.ndarray:
+    """Return the (2, 3) map from picture to the upright square on which fakes are made.
+
+    Args:
+        points: (5, 2) in picture pixels.
+    """
+    matrix = crop_matrix(points, CANVAS_PIXELS) / CANVAS
+    matrix[:, 2] += (CANVAS_PIXELS - 1) / 2 * (1 - 1 / CANVAS)
+    return matrix
 
 
 class Pictures:
@@ -62,12 +77,13 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         items: the training items; those whose face was not found are left out.
         faces: the found faces.
         size: side of the crops in pixels.
-        kinds: share of each kind of fake among the pairs; `SELF_BLEND` is one of them.
-        blend_sources: share of each data set among the reals that are self-blended.
+        kinds: share of each kind of fake among the pairs; the `OWN_KINDS` may be among them.
+        blend_sources: share of each data set among the reals that the `OWN_KINDS` are made from.
         strength: of the augmentation.
         seed: of every draw.
         sampling: "paired": a fake and the real it was made from, or one of its data set; "balanced": a fake
             and any real; "natural": two items as they come, so that the larger class is seen more often.
+        renderer: the generator of self-swaps, see `unmask.data.selfswap`.
 
     Each element is a (2, 3, size, size) uint8 tensor of pictures and their (2,) labels (1 = fake): a real
     and a fake, but for natural sampling.
@@ -84,7 +100,9 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         strength: Strength,
         seed: int,
         sampling: Sampling = "paired",
+        renderer: Renderer | None = None,
     ) -> None:
+        self._renderer = renderer
         self._sampling = sampling
         self._faces = faces
         self._size = size
@@ -106,7 +124,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
                     item
                 )
         self._fakes = {kind: list(origins.values()) for kind, origins in by_origin.items()}
-        missing = [k for k in kinds if k != SELF_BLEND and k not in self._fakes]
+        missing = [k for k in kinds if k not in OWN_KINDS and k not in self._fakes]
         if missing or (not reals):
             raise ValueError(f"no training pictures for {', '.join(missing) or 'the real class'}")
         self._kinds = list(kinds)
@@ -120,11 +138,11 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __len__(self) -> int:
         return 2**31
 
-    def _choose(self, rng: np.random.Generator) -> tuple[Item, Item | None]:
-        """Draw a real item and a fake one; None in place of the fake stands for a self-blend."""
+    def _choose(self, rng: np.random.Generator) -> tuple[Item, Item | str]:
+        """Draw a real item and a fake one; one of the `OWN_KINDS` stands for what is made of the real one."""
         kind = self._kinds[rng.choice(len(self._kinds), p=self._kind_shares)]
-        if kind == SELF_BLEND:
-            return self._any_real(rng), None
+        if kind in OWN_KINDS:
+            return self._any_real(rng), kind
         origins = self._fakes[kind]
         group = origins[rng.integers(len(origins))]
         fake = group[rng.integers(len(group))]
@@ -147,15 +165,16 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         assert face is not None
         return face.points
 
-    def _self_blended(self, item: Item, draw: Draw, rng: np.random.Generator) -> list[np.ndarray]:
-        """Return the real crop and its self-blend, framed and augmented by one draw."""
-        base = crop_matrix(self._points(item), CANVAS_PIXELS)
-        zoom = 1 / CANVAS
-        base = base * zoom
-        base[:, 2] += (CANVAS_PIXELS - 1) / 2 * (1 - zoom)
+    def _made(self, kind: str, item: Item, draw: Draw, rng: np.random.Generator) -> list[np.ndarray]:
+        """Return the real crop and the fake made of it, framed and augmented by one draw."""
+        base = canvas_matrix(self._points(item))
         canvas = warp(self._pictures.read(item), base, CANVAS_PIXELS)
         points = self._points(item) @ base[:, :2].T + base[:, 2]
-        blend = self_blend(canvas, lay_mesh(points), rng)
+        blend: SelfBlend
+        if kind == SELF_SWAP:
+            blend = self_swap(canvas, points, lay_mesh(points), rng, renderer=self._renderer)
+        else:
+            blend = self_blend(canvas, lay_mesh(points), rng)
         matrix = draw.matrix(crop_matrix(points, self._size), self._size)
         return [draw.change(warp(p, matrix, self._size)) for p in (canvas, blend.fake)]
 
@@ -171,8 +190,8 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             return _as_tensors(crops, [float(item.label == "fake") for item in items])
         real, fake = self._choose(rng)
         draw = self._draw(rng)
-        if fake is None:
-            pair = self._self_blended(real, draw, rng)
+        if isinstance(fake, str):
+            pair = self._made(fake, real, draw, rng)
         else:
             # Half of the pairs share their draw: then the manipulation alone tells them apart.
             other = draw if rng.random() < 0.5 else self._draw(rng)

@@ -18,14 +18,15 @@ from sklearn.metrics import roc_auc_score
 from unmask.data.manifest import Item, thin
 from unmask.data.motion import film
 from unmask.data.pairs import Pictures
+from unmask.evaluation.kinds import fit_kinds
 from unmask.evaluation.scoring import central_person
 from unmask.media.events import MediaError
 from unmask.pipeline import analyse
-from unmask.report.schema import Person, Report
+from unmask.report.schema import Evidence, Person, Report
 from unmask.runtime.card import load_card
 from unmask.signals.logistic import logit
 from unmask.verdict.aggregate import AGGREGATIONS
-from unmask.verdict.settings import LevelData, VerdictSettings, fit_verdict
+from unmask.verdict.settings import LevelData, LevelName, VerdictSettings, fit_verdict
 
 SCORE_EDGE = 1e-4
 """Frame scores in a report are rounded to four places."""
@@ -102,22 +103,46 @@ def _logits(answer: Report) -> np.ndarray | None:
         [person for person in answer.faces if any(track.boxes for track in person.tracks)], answer.media.size
     )
     evidence = None if person is None else person.evidence.get("visual")
-    if evidence is None or evidence.status != "ok":
-        return None
+    return None if evidence is None or evidence.status != "ok" else _frame_logits(evidence)
+
+
+def _frame_logits(evidence: Evidence) -> np.ndarray:
+    """Return the frame logits of evidence with a score."""
     if not evidence.timeline:
         return np.array([evidence.measurements["logit"].value])
     scores = np.array([score for _, score in evidence.timeline])
     return logit(np.clip(scores, SCORE_EDGE, 1 - SCORE_EDGE))
 
 
-def level_data(judged: Sequence[Judged], combine: Callable[[np.ndarray], float]) -> LevelData:
-    """Arrange judged items for the fit of one level."""
+def judge_clips(
+    items: Sequence[Item], model: Path, *, threads: int, report: Callable[[str], None]
+) -> list[Judged]:
+    """Judge clips by their most suspicious person; those without an answer are left out and counted."""
+    judged = []
+    for item in items:
+        try:
+            answer = analyse(item.path, model=model, threads=threads)
+        except MediaError:
+            continue
+        persons = [p.evidence["visual"] for p in answer.faces if "visual" in p.evidence]
+        logits = [_frame_logits(e) for e in persons if e.status == "ok"]
+        if logits:
+            judged.append(Judged(item, max(logits, key=lambda values: float(values.mean()))))
+    report(f"{len(judged)} of {len(items)} clips judged")
+    return judged
+
+
+def level_data(
+    judged: Sequence[Judged], combine: Callable[[np.ndarray], float], *, fold: str = "tune"
+) -> LevelData:
+    """Arrange judged items of a fold for the fit of one level."""
     return LevelData(
         scores=np.array([combine(j.logits) for j in judged]),
         labels=np.array([int(j.item.label == "fake") for j in judged]),
         groups=np.array([f"{j.item.data_set}:{j.item.group}" for j in judged]),
         kinds=np.array([KIND_WORDS.get(j.item.manipulation, j.item.manipulation) for j in judged]),
         faces=np.ones(len(judged), int),
+        fold=fold,
     )
 
 
@@ -141,6 +166,7 @@ def calibrate(
     items: Sequence[Item],
     *,
     held_out: Sequence[Item] = (),
+    clips: Sequence[Item] = (),
     pictures: int = 1200,
     films: int = 100,
     threads: int = 2,
@@ -152,7 +178,8 @@ def calibrate(
     Args:
         model: the ONNX file, its card beside it.
         items: of any split; only *tune* is fitted on.
-        held_out: items of *val*, for the stated shares of fakes missed.
+        held_out: items of *val*, for the stated shares of fakes missed in pictures.
+        clips: labelled clips that nothing is chosen on, for the stated shares of fakes missed in clips.
         pictures: at most so many of each data set and manipulation.
         films: at most so many filmed of each.
         threads: of the analysis.
@@ -166,16 +193,23 @@ def calibrate(
     judged = judge_pictures(thin(tune, pictures, seed=seed), model, threads=threads, report=report)
     shown = judge_pictures(held_out, model, threads=threads, report=report)
     filmed = judge_films(thin(tune, films, seed=seed), model, threads=threads, seed=seed, report=report)
+    seen = judge_clips(clips, model, threads=threads, report=report)
     aucs = compare_aggregations(filmed)
     chosen = choose_aggregation(aucs)
     report("AUC on films: " + ", ".join(f"{n} {v:.4f}" for n, v in aucs.items()) + f"; chosen: {chosen}")
     picture = level_data(judged, AGGREGATIONS["mean"])
     clip = level_data(filmed, AGGREGATIONS[chosen])
+    held: dict[LevelName, LevelData] = {}
+    if shown:
+        held["picture"] = level_data(shown, AGGREGATIONS["mean"], fold="val")
+    if seen:
+        held["track"] = held["file"] = level_data(seen, AGGREGATIONS[chosen], fold="open")
     return fit_verdict(
         network_sha256=load_card(model).sha256,
         picture=picture,
         track=clip,
         file=clip,
         aggregation=chosen,
-        held_out={"picture": level_data(shown, AGGREGATIONS["mean"])} if shown else None,
+        kinds=fit_kinds(model, items, threads=threads, seed=seed, report=report),
+        held_out=held,
     )

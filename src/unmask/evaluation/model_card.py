@@ -16,6 +16,7 @@ from typing import Any
 
 from unmask.evaluation.page import DECISION_NAMES, share, value
 from unmask.evaluation.results import SCHEMA
+from unmask.report.words import KINDS
 from unmask.runtime.card import Card, Metric, WeightError, load_card, write_card
 
 Run = dict[str, Any]
@@ -170,6 +171,11 @@ def _result(result: Run) -> Iterator[str]:
                 auc = value(own["figures"].get("auc"))
                 title = f"{name}, against the {own['real']} reals of its own groups"
                 yield f"| {title} | {own['fake']} | {auc} | | | | |"
+    if aggregations := result.get("aggregations"):
+        yield from ("", "| frames of a clip combined by | AUC |", "|---|---|")
+        for name, figure in aggregations.items():
+            yield f"| {name} | {value(figure)} |"
+    yield from _named(result["manipulations"])
     if result["decisions"]:
         columns = ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "false_positive_rate")
         yield from ("", "| called fake at | " + " | ".join(c.replace("_", " ") for c in columns) + " |")
@@ -186,6 +192,17 @@ def _result(result: Run) -> Iterator[str]:
         for name, part in result["real_sources"].items():
             cells = " | ".join(share(part[outcome]) for outcome in ("fake", "real", "inconclusive"))
             yield f"| {name} | {part['n']} | {cells} |"
+
+
+def _named(manipulations: Run) -> Iterator[str]:
+    """Tabulate which kind was named for the fakes that were called fake."""
+    rows = {name: part["named"] for name, part in manipulations.items() if any(part.get("named", {}))}
+    if not rows:
+        return
+    yield from ("", "| fakes called fake, by the kind named | " + " | ".join(KINDS.values()) + " |")
+    yield "|---" * (len(KINDS) + 1) + "|"
+    for name, named in rows.items():
+        yield f"| {name} | " + " | ".join(str(named.get(kind, 0)) for kind in KINDS) + " |"
 
 
 def _fakes_row(name: str, part: Run) -> str:

@@ -14,6 +14,7 @@ from unmask.evaluation import metrics
 from unmask.evaluation.results import sample_of
 from unmask.evaluation.scoring import Score
 from unmask.evaluation.variants import Variant, VariantError, Workbench
+from unmask.report.words import KINDS
 
 THUMBNAIL = 144
 TEXT = 20
@@ -76,12 +77,24 @@ readable) counts as the worst possible mistake in every figure.</p>
 <td>{{ value(d[name]) }}{% endfor %}</tr>{% endfor %}
 </table>
 {% endif %}
+{% if r.aggregations %}
+<table><tr><th>frames of a clip combined by<th>AUC</tr>
+{% for name, figure in r.aggregations.items() %}<tr><td>{{ name }}<td>{{ value(figure) }}</tr>{% endfor %}
+</table>
+{% endif %}
 <table><tr><th>verdicts<th>items<th>fake<th>real<th>inconclusive<th>failed</tr>
 {% for name, s in r.real_sources.items() %}<tr><td>real: {{ name }}<td>{{ s.n }}
 {% for o in outcomes %}<td>{{ share(s[o]) }}{% endfor %}</tr>{% endfor %}
 {% for name, m in r.manipulations.items() %}<tr><td>fake: {{ name }}<td>{{ m.shares.n }}
 {% for o in outcomes %}<td>{{ share(m.shares[o]) }}{% endfor %}</tr>{% endfor %}
 </table>
+{% if r.manipulations.values() | selectattr("named", "defined") | selectattr("named") | list %}
+<table><tr><th>fakes called fake, by the kind named
+{% for title in kind_names.values() %}<th>{{ title }}{% endfor %}</tr>
+{% for name, m in r.manipulations.items() if m.named %}<tr><td>{{ name }}
+{% for kind in kind_names %}<td>{{ m.named.get(kind, 0) }}{% endfor %}</tr>{% endfor %}
+</table>
+{% endif %}
 <img alt="curves" src="data:image/png;base64,{{ plots[loop.index0] }}">
 {% endfor %}
 <h2>Worst mistakes</h2>
@@ -293,6 +306,7 @@ def render(run: dict[str, Any], scores: Sequence[Score], sheets: Mapping[str, by
         sheets={name.replace("_", " "): base64.b64encode(png).decode() for name, png in sheets.items()},
         figure_names=FIGURE_NAMES,
         decision_names=DECISION_NAMES,
+        kind_names=KINDS,
         outcomes=("fake", "real", "inconclusive", "failed"),
         value=value,
         share=share,

@@ -15,9 +15,13 @@ import numpy as np
 from unmask.evaluation import metrics
 from unmask.evaluation.metrics import Interval, Sample
 from unmask.evaluation.scoring import Score
+from unmask.signals.logistic import expit, logit
+from unmask.verdict.aggregate import AGGREGATIONS
 
 SCHEMA = "unmask.evaluation/1"
 EVEN = 0.5
+FRAME_EDGE = 1e-4
+"""Frame scores in a report are rounded to four places."""
 MATCHED_REALS = 5
 """Fewest reals of the fakes' own groups for which a comparison with them alone is stated."""
 SIZE_RATIO = 1.05
@@ -26,7 +30,7 @@ SIZE_RATIO = 1.05
 OUTCOMES = ("fake", "real", "inconclusive", "failed")
 COLUMNS = (
     "data_set", "split", "item", "label", "manipulation", "source", "group", "outcome", "probability",
-    "faces", "face_width", "kind", "reason",
+    "faces", "face_width", "kind", "named", "reason",
 )  # fmt: skip
 
 
@@ -124,12 +128,41 @@ def _evaluate_part(
     kinds: dict[str, Any] = {}
     for name, shares in _shares_by(fakes, lambda score: score.item.manipulation).items():
         own = [score for score in fakes if score.item.manipulation == name]
-        kinds[name] = {"shares": shares} | _counts(own + reals) | figures(own + reals)
+        named = Counter(score.named for score in own if score.outcome == "fake")
+        kinds[name] = (
+            {"shares": shares, "named": dict(sorted(named.items()))}
+            | _counts(own + reals)
+            | figures(own + reals)
+        )
         groups = {score.item.group for score in own}
         matched = [score for score in reals if score.item.group in groups]
         if MATCHED_REALS <= len(matched) < len(reals):
             kinds[name]["own_reals"] = _counts(own + matched) | figures(own + matched)
-    return result | {"manipulations": kinds}
+    return result | {"manipulations": kinds, "aggregations": _aggregations(scores, draws, seed)}
+
+
+def _aggregations(scores: Sequence[Score], draws: int, seed: int) -> dict[str, Any]:
+    """Return the AUC over clips of each way to combine the scores of frames; none where there are no clips.
+
+    The frames are those of the person that decided the verdict; a clip without any counts as an error.
+    """
+    clips = [score for score in scores if score.kind == "video" or score.outcome == "failed"]
+    if not any(score.frames for score in clips) or len({score.item.fake for score in clips}) < 2:
+        return {}
+    result = {}
+    for name, combine in AGGREGATIONS.items():
+        combined = [
+            float(expit(combine(logit(np.clip(score.frames, FRAME_EDGE, 1 - FRAME_EDGE)))))
+            if score.frames
+            else None
+            for score in clips
+        ]
+        sample = Sample.of(
+            [score.item.fake for score in clips], combined, [str(score.item.group) for score in clips]
+        )
+        free, _ = metrics.measure(sample, {}, draws=draws, seed=seed)
+        result[name] = _json(free["auc"])
+    return result
 
 
 def _counts(scores: Sequence[Score]) -> dict[str, int]:
@@ -215,7 +248,7 @@ def to_csv(scores: Sequence[Score]) -> str:
             [
                 item.data_set, item.split, item.file_name, "fake" if item.fake else "real", item.manipulation,
                 item.source, item.group, score.outcome, _blank(score.probability, 6), score.faces,
-                _blank(score.face_width, 1), score.kind, score.reason,
+                _blank(score.face_width, 1), score.kind, score.named, score.reason,
             ]
         )  # fmt: skip
     return text.getvalue()

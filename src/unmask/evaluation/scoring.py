@@ -25,7 +25,9 @@ class Score:
     `outcome` is its verdict, or "failed" when the file could not be analysed. `probability` is None where
     nothing was judged: no face, too small, failed. `faces` counts the persons found. `box` is (x, y,
     width, height) of the judged face in displayed pixels at `time` seconds (None in a picture).
-    `reason` says why there is no probability.
+    `kind` is that of the file; `named` the kind of manipulation that a fake was taken for ("" where none was
+    named). `reason` says why there is no probability.
+    `frames` are the scores 0..1 over time of the judged person of a clip.
     """
 
     item: Item
@@ -36,6 +38,8 @@ class Score:
     time: float | None = None
     kind: str = "picture"
     reason: str = ""
+    named: str = ""
+    frames: tuple[float, ...] = ()
 
     @property
     def face_width(self) -> float | None:
@@ -110,6 +114,8 @@ def read_report(item: Item, report: Report) -> Score:
         time=None if box is None else box.time,
         kind=report.media.kind,
         reason=reason,
+        named=answer.kind or "",
+        frames=() if judged is None else _frames(judged),
     )
 
 
@@ -137,6 +143,11 @@ def _deciding(persons: Sequence[Person]) -> Person | None:
     """Return the person most probably fake: the one that decides a file's verdict."""
     judged = [person for person in persons if person.probability is not None]
     return max(judged, key=lambda person: person.probability or 0.0, default=None)
+
+
+def _frames(person: Person) -> tuple[float, ...]:
+    evidence = person.evidence.get("visual")
+    return () if evidence is None else tuple(score for _, score in evidence.timeline)
 
 
 def _largest_track(person: Person) -> Track | None:

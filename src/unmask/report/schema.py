@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from unmask.evidence.base import SCORE, Status
 from unmask.evidence.base import Evidence as AnalyserEvidence
 from unmask.media.events import Media, MediaKind
+from unmask.verdict.kinds import Kind
 
 SCHEMA = "unmask.report/1"
 SCOPE = (
@@ -26,7 +27,6 @@ SCOPE = (
 MAX_TIMELINE_POINTS = 2000
 
 Label = Literal["fake", "real", "inconclusive"]
-Kind = Literal["swap", "synthesis", "reenactment_or_lip_sync", "edit", "unknown"]
 
 _T = TypeVar("_T")
 _NUMBERS = re.compile(r"\[\n[\s\d.,eE+\-nul]*\]")  # a list of numbers and nulls, spread over lines

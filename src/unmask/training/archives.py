@@ -1,10 +1,11 @@
-"""Names of data sets on the command line become zip files."""
+"""Names of data sets on the command line become zip files, and those the items of *train* and *tune*."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
 from unmask.data.registry import LOADERS
 from unmask.data.store import archives_at
 
@@ -32,3 +33,14 @@ def find_archives(paths: Sequence[Path]) -> list[Path]:
             raise ValueError(f"{path}: no data set zip here")
         archives += found
     return archives
+
+
+def training_items(archives: Sequence[Path], *, tune_share: float, seed: int) -> list[Item]:
+    """Return the items of *train* and *tune* of all zips; val is left out here and never seen.
+
+    Raises:
+        ValueError: a group crosses splits.
+    """
+    items = cut_tune(merge(map(read_zip, archives)), share=tune_share, seed=seed)
+    check_leaks(items)
+    return [item for item in items if item.split in ("train", "tune")]

@@ -50,6 +50,8 @@ class TrainingConfig(BaseModel):
     archives: list[str] = Field(default_factory=list)
     kinds: dict[str, float] = Field(default_factory=dict)
     blend_sources: dict[str, float] = Field(default_factory=dict)
+    renderer: str | None = None
+    """The autoencoder that draws self-swaps (`unmask.training.autoencoder`)."""
     leave_out: list[str] = Field(default_factory=list)
     """Kinds of fakes left out, with the real pictures of their data sets: what is learned of other kinds?"""
     tune_share: float = Field(default=0.06, gt=0, lt=0.5)

@@ -35,7 +35,7 @@ from unmask.faces.align import MARGIN
 from unmask.models.network import Network
 from unmask.models.registry import Preprocessing, architecture, create
 from unmask.models.weights import load_weights, packaged_weights
-from unmask.training import checkpoint
+from unmask.training import autoencoder, checkpoint
 from unmask.training.config import Phase, TrainingConfig
 from unmask.training.curve import draw_curve
 from unmask.training.detector import DetectorModule, Teacher, normalise
@@ -176,6 +176,7 @@ class _Run(lightning.Callback):
             strength=config.augmentation,
             seed=config.seed,
             sampling=config.sampling,
+            renderer=None if config.renderer is None else autoencoder.Renderer(Path(config.renderer)),
         )
         numbers = Numbers(step * pairs, count * pairs, batch=pairs, part=(rank * share, share))
         return DataLoader(data, batch_size=share, sampler=numbers, num_workers=config.workers)
@@ -375,7 +376,7 @@ def auc_by_kind(items: Sequence[Item], logits: np.ndarray) -> dict[str, float]:
 def _without_folders(config: TrainingConfig) -> dict[str, Any]:
     """Return a configuration for publication: files by their names alone."""
     settings = config.model_dump(mode="json")
-    for name in ("initial", "weights", "teacher"):
+    for name in ("initial", "weights", "teacher", "renderer"):
         if settings[name] is not None:
             settings[name] = Path(settings[name]).name
     return settings

@@ -7,25 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from unmask.data.index import FaceIndex
-from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
-from unmask.data.pairs import SELF_BLEND
+from unmask.data.manifest import Item
+from unmask.data.pairs import OWN_KINDS
 from unmask.faces.detect import Detector
-from unmask.training.archives import find_archives
+from unmask.training.archives import find_archives, training_items
 from unmask.training.config import TrainingConfig
 from unmask.training.loop import train
 
 PROGRESS_EVERY = 5000
-
-
-def training_items(archives: Sequence[Path], *, tune_share: float, seed: int) -> list[Item]:
-    """Return the items of *train* and *tune* of all zips; val is left out here and never seen.
-
-    Raises:
-        ValueError: a group crosses splits.
-    """
-    items = cut_tune(merge(map(read_zip, archives)), share=tune_share, seed=seed)
-    check_leaks(items)
-    return [item for item in items if item.split in ("train", "tune")]
 
 
 def without_kinds(items: Sequence[Item], kinds: Collection[str]) -> list[Item]:
@@ -68,8 +57,9 @@ def run(
     present = {item.manipulation for item in items if item.label == "fake"}
     if not config.kinds:
         config = config.model_copy(update={"kinds": dict.fromkeys(sorted(present), 1.0)})
-    if SELF_BLEND in config.kinds and not config.blend_sources:
-        raise ValueError("kinds names self-blend, but blend_sources names no data set of reals")
+    made = [kind for kind in OWN_KINDS if kind in config.kinds]
+    if made and not config.blend_sources:
+        raise ValueError(f"kinds names {made[0]}, but blend_sources names no data set of reals")
 
     def progress(done: int, total: int) -> None:
         if done % PROGRESS_EVERY == 0:

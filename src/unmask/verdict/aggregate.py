@@ -49,7 +49,17 @@ def top(logits: np.ndarray) -> float:
     return float(ordered[-count:].mean())
 
 
-AGGREGATIONS: dict[str, Callable[[np.ndarray], float]] = {"mean": mean, "confident": confident, "top": top}
+def median(logits: np.ndarray) -> float:
+    """Return the median: no single frame decides."""
+    return float(np.median(_checked(logits)))
+
+
+AGGREGATIONS: dict[str, Callable[[np.ndarray], float]] = {
+    "mean": mean,
+    "median": median,
+    "confident": confident,
+    "top": top,
+}
 
 
 def _checked(logits: np.ndarray) -> np.ndarray:

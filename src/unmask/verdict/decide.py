@@ -14,7 +14,7 @@ prior moves the probability and, where a probability above a half is not reached
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Literal
 
@@ -24,12 +24,14 @@ from unmask.evidence.base import Evidence
 from unmask.media.events import MediaKind
 from unmask.signals.logistic import expit, logit
 from unmask.verdict.calibration import family_wise, shift_prior
-from unmask.verdict.fusion import Fused, fuse, join
+from unmask.verdict.fusion import FRAMES, Fused, fuse, join
+from unmask.verdict.kinds import Kind, KindSettings
 from unmask.verdict.settings import Level, LevelName, VerdictSettings
 
 Label = Literal["fake", "real", "inconclusive"]
 NO_FACE = "No face was found."
 INTERVAL = (2.5, 97.5)
+_FOLDS = {"tune": "items set aside for tuning", "val": "held-out pictures", "open": "held-out clips"}
 STEP = 1e-4
 """The last place of a probability in a report: an inconclusive one stays so far from the thresholds."""
 
@@ -42,6 +44,7 @@ class Opinion:
     probability: float | None = None
     interval: tuple[float, float] | None = None
     reasons: tuple[str, ...] = ()
+    kind: Kind | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,14 @@ def decide(
         for person, f in joined.items()
     }
     file = _judge_file(whole, judged, refusals)
+    if settings.kinds is not None:
+        named = {person: _kind(settings.kinds, persons[person], evidence) for person in judged}
+        opinions = {
+            person: replace(opinion, kind=named[person]) if opinion.label == "fake" else opinion
+            for person, opinion in opinions.items()
+        }
+        if file.label == "fake":
+            file = replace(file, kind=named[_leading(judged)])
     return Decision(
         file=file,
         persons=opinions,
@@ -259,9 +270,10 @@ class Scale:
         missed = self._level.missed(self._real)
         if not missed:
             return ("How many fakes this answer misses was not measured.",)
+        on = _FOLDS.get(self._level.missed_on, f"{self._level.missed_on} items")
         listed = "; ".join(f"{kind or 'fakes'} {_percent(s)} of {n}" for kind, (s, n) in missed.items())
         return (
-            f"A fake face gets this answer too, measured on {self._level.missed_on} items: {listed}. "
+            f"A fake face gets this answer too, measured on {on}: {listed}. "
             "Kinds that are not listed may be missed far more often.",
         )
 
@@ -276,7 +288,7 @@ def _judge_file(whole: Scale, judged: Mapping[int, Fused], refusals: Mapping[int
     """Judge the file by its most suspicious person."""
     if not judged:
         return Opinion("inconclusive", reasons=tuple(dict.fromkeys(refusals.values())) or (NO_FACE,))
-    leading = max(judged, key=lambda person: judged[person].score)
+    leading = _leading(judged)
     count = len(judged)
     scores = list(judged.values())
     opinion = whole.judge_file(scores, "the face")
@@ -294,6 +306,27 @@ def _judge_file(whole: Scale, judged: Mapping[int, Fused], refusals: Mapping[int
             + "."
         )
     return Opinion(opinion.label, opinion.probability, opinion.interval, tuple(reasons))
+
+
+def _leading(judged: Mapping[int, Fused]) -> int:
+    """Return the most suspicious person."""
+    return max(judged, key=lambda person: judged[person].score)
+
+
+def _kind(
+    kinds: KindSettings, tracks: Sequence[int], evidence: Mapping[int, Sequence[Evidence]]
+) -> Kind | None:
+    """Name the kind by the visual network's features, averaged over the frames of a person's tracks."""
+    seen = [
+        e
+        for track in tracks
+        for e in evidence.get(track, ())
+        if e.analyser == "visual" and e.status == "ok" and e.embedding is not None
+    ]
+    if not seen:
+        return None
+    frames = [e.measurements[FRAMES].value if FRAMES in e.measurements else 1.0 for e in seen]
+    return kinds.name(np.average([e.embedding for e in seen], axis=0, weights=frames))
 
 
 def _refusals(

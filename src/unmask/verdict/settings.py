@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from unmask.runtime.card import WEIGHTS, Card, WeightError
 from unmask.signals.logistic import logit
 from unmask.verdict.calibration import Platt, Tail, bootstrap_platt, family_wise, fit_platt, fit_tail
+from unmask.verdict.kinds import KindSettings
 
 VERDICT_FILE = "verdict.json"
 SCHEMA = "unmask.verdict/1"
@@ -101,7 +102,8 @@ class VerdictSettings(_Model):
     """Everything by which evidence becomes a verdict.
 
     `network_sha256` pins the visual network. `aggregation` names how the frames of a track are combined.
-    `weights` are the weights of the analysers in the fusion: absent means observation only.
+    `weights` are the weights of the analysers in the fusion: absent means observation only. `kinds` names the
+    kind of a fake from the visual network's features; None: it was not fitted, and no kind is named.
     """
 
     schema_name: Literal["unmask.verdict/1"] = Field(default="unmask.verdict/1", alias="schema")
@@ -110,6 +112,7 @@ class VerdictSettings(_Model):
     weights: dict[str, float] = Field(default_factory=lambda: {"visual": 1.0})
     interval_meaning: str = INTERVAL_MEANING
     levels: dict[LevelName, Level]
+    kinds: KindSettings | None = None
 
     @property
     def calibrated(self) -> bool:
@@ -180,6 +183,7 @@ class LevelData:
     `scores`: combined logits (above 0 means fake), of an item with several faces the highest.
     `labels`: 1 fake, 0 real. `groups`: what must not be torn apart (person or source). `kinds`: the
     manipulation in plain words ("" for real items). `faces`: the number of faces or persons judged.
+    `fold`: where the items come from: "tune", "val" (held-out pictures) or "open" (held-out clips).
     """
 
     scores: np.ndarray
@@ -187,6 +191,7 @@ class LevelData:
     groups: np.ndarray
     kinds: np.ndarray
     faces: np.ndarray | None = None
+    fold: str = "tune"
 
 
 def fit_verdict(
@@ -199,6 +204,7 @@ def fit_verdict(
     false_alarm_rate: float = 0.01,
     miss_rate: float = 0.1,
     held_out: Mapping[LevelName, LevelData] | None = None,
+    kinds: KindSettings | None = None,
     draws: int = 200,
     seed: int = 0,
 ) -> VerdictSettings:
@@ -212,8 +218,9 @@ def fit_verdict(
         aggregation: how frame logits were combined for tracks and clips (a name of `AGGREGATIONS`).
         false_alarm_rate: the share of real items that may reach the fake threshold.
         miss_rate: the share of fakes that may fall to the real threshold or below.
-        held_out: items never chosen on (*val*), from which the shares of fakes missed are stated; where
-            a level is not given, its tune items serve, and the report says so.
+        held_out: items never chosen on (*val*, *open*), from which the shares of fakes missed are stated;
+            where a level is not given, its tune items serve, and the report says so.
+        kinds: the classifier that names the kind of a fake.
         draws: bootstrap fits over groups, for the interval.
         seed: of the bootstrap.
 
@@ -238,7 +245,7 @@ def fit_verdict(
             draws=draws,
             seed=seed,
         )
-    return VerdictSettings(network_sha256=network_sha256, aggregation=aggregation, levels=levels)
+    return VerdictSettings(network_sha256=network_sha256, aggregation=aggregation, levels=levels, kinds=kinds)
 
 
 def _fit_level(
@@ -278,7 +285,7 @@ def _fit_level(
             scores=tuple(map(float, tail.scores.round(5))), logits=tuple(map(float, tail.logits.round(5)))
         ),
         fake_scores=_by_kind(data if shown is None else shown),
-        missed_on="tune" if shown is None else "val",
+        missed_on=(data if shown is None else shown).fold,
     )
 
 

@@ -1,0 +1,135 @@
+"""Fits the classifier that names the kind of a manipulation (`unmask.verdict.kinds`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from unmask.data.index import central
+from unmask.data.manifest import Item, thin
+from unmask.data.pairs import Pictures
+from unmask.faces.align import crop
+from unmask.faces.detect import Detector
+from unmask.runtime.network import VisualNetwork
+from unmask.verdict.kinds import Kind, KindSettings
+
+KINDS: dict[str, Kind] = {
+    "DFDC": "swap",
+    "OpenForensics": "swap",
+    "inswapper_128": "swap",
+    "StyleGAN family": "synthesis",
+    "Stable Diffusion 2.1": "synthesis",
+    "hand-made composite": "edit",
+}
+"""The kind of each manipulation that the classifier is fitted on."""
+PRECISION = 0.9
+"""Of the tune fakes that are named, so many must be named rightly, in every class alike."""
+DECAY = 0.003
+"""The inverse strength of the classifier's penalty."""
+BATCH = 32
+
+
+def features_of(
+    items: Sequence[Item], network: VisualNetwork, *, threads: int
+) -> tuple[np.ndarray, list[Item]]:
+    """Return the deep features (N, D) of the items' central faces, cut as the product cuts them."""
+    detector, pictures = Detector(threads=threads), Pictures()
+    rows: list[np.ndarray] = []
+    kept: list[Item] = []
+    crops: list[np.ndarray] = []
+    for number, item in enumerate(items):
+        pixels = pictures.read(item)
+        face = central(detector.detect(pixels), (pixels.shape[1], pixels.shape[0]))
+        if face is not None:
+            crops.append(crop(pixels, face.points, size=network.size))
+            kept.append(item)
+        if crops and (len(crops) == BATCH or number == len(items) - 1):
+            rows.append(network.infer(np.stack(crops)).embeddings)
+            crops = []
+    return (np.concatenate(rows) if rows else np.empty((0, 0))), kept
+
+
+def fit_kinds(
+    model: Path,
+    items: Sequence[Item],
+    *,
+    each: int = 700,
+    threads: int = 2,
+    seed: int = 0,
+    report: Callable[[str], None],
+) -> KindSettings | None:
+    """Fit on *train* fakes and set the certainty on *tune* fakes; None where fewer than two kinds are there.
+
+    Args:
+        model: the exported network.
+        items: of any split.
+        each: at most so many fakes of a manipulation.
+        threads: of detection and inference.
+        seed: of the choice of items.
+        report: called with one line of progress at a time.
+    """
+    fakes = [item for item in items if item.manipulation in KINDS]
+    chosen = {
+        split: thin([item for item in fakes if item.split == split], each, seed=seed)
+        for split in ("train", "tune")
+    }
+    if len({KINDS[item.manipulation] for item in chosen["train"]}) < 2 or not chosen["tune"]:
+        return None
+    network = VisualNetwork(model, threads=threads)
+    features, train = features_of(chosen["train"], network, threads=threads)
+    settings = fit(features, [KINDS[item.manipulation] for item in train])
+    shown, tune = features_of(chosen["tune"], network, threads=threads)
+    settings = with_certainty(settings, shown, [KINDS[item.manipulation] for item in tune])
+    report(
+        f"kinds: {', '.join(settings.classes)}; named at a certainty of {settings.certainty:.2f}: "
+        f"{settings.named} of {settings.fakes} tune fakes, {settings.precision or 0:.1%} rightly"
+    )
+    return settings
+
+
+def fit(features: np.ndarray, kinds: Sequence[Kind]) -> KindSettings:
+    """Fit the classifier to (N, D) features; each class counts alike, however many items it has."""
+    mean, scale = features.mean(axis=0), features.std(axis=0) + 1e-6
+    model = LogisticRegression(C=DECAY, class_weight="balanced", max_iter=2000)
+    model.fit((features - mean) / scale, np.array(kinds))
+    matrix, offsets = model.coef_, model.intercept_
+    if len(model.classes_) == 2:
+        matrix, offsets = np.concatenate([-matrix, matrix]) / 2, np.concatenate([-offsets, offsets]) / 2
+    weights = matrix / scale
+    offsets = offsets - weights @ mean
+    return KindSettings(
+        classes=tuple(map(str, model.classes_)),  # type: ignore[arg-type]
+        weights=tuple(tuple(map(float, row.round(5))) for row in weights),
+        offsets=tuple(map(float, offsets.round(5))),
+        certainty=0.0,
+    )
+
+
+def with_certainty(settings: KindSettings, features: np.ndarray, kinds: Sequence[Kind]) -> KindSettings:
+    """Set the lowest certainty at which every class is named rightly in `PRECISION` of the cases.
+
+    A class that is never named does not count against a certainty. Where no certainty is enough, it is 1 and
+    nothing is named.
+    """
+    probabilities = settings.probabilities(features)
+    guess, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    truth = np.array([settings.classes.index(kind) for kind in kinds])
+    for certainty in np.arange(0.4, 1.0, 0.02):
+        named = sure >= certainty
+        shares = [(truth[named & (guess == k)] == k).mean() for k in set(guess[named])]
+        if shares and min(shares) >= PRECISION:
+            break
+    else:
+        certainty, named = 1.0, np.zeros(len(truth), bool)
+    precision = float((truth[named] == guess[named]).mean()) if named.any() else None
+    return settings.model_copy(
+        update={
+            "certainty": round(float(certainty), 2),
+            "precision": None if precision is None else round(precision, 4),
+            "named": int(named.sum()),
+            "fakes": len(truth),
+        }
+    )
