@@ -155,3 +155,31 @@ def test_the_development_media_do_not_leak(data_dir):
     items = merge(read_zip(path) for path in sorted(data_dir.glob("*.zip")))
     check_leaks(cut_tune(items, share=0.06))
     assert sum(i.split == "val" for i in items if i.data_set == "dfdc_faces") == 1200
+
+
+def test_permuted_labels_keep_their_numbers_in_each_part_and_forget_their_items():
+    from unmask.data.manifest import permute_labels
+
+    def item(name, fake, split):
+        return Item(
+            data_set="set",
+            name=name,
+            label="fake" if fake else "real",
+            group=name,
+            path=Path("x.zip"),
+            member=name,
+            manipulation="swap" if fake else "",
+            original="r0" if fake else "",
+            split=split,
+        )
+
+    items = [item(f"{split}{n}", n < 300, split) for split in ("train", "tune") for n in range(1000)]
+    dealt = permute_labels(items, seed=1)
+    assert [i.name for i in dealt] == [i.name for i in items]
+    assert [i.split for i in dealt] == [i.split for i in items]
+    for split in ("train", "tune"):
+        assert sum(i.fake for i in dealt if i.split == split) == 300
+    assert all((i.manipulation == "swap") == i.fake and i.original == "" for i in dealt)
+    # Of 600 fakes 180 stay fake by chance, with a deviation of about 10.
+    kept = sum(a.fake and b.fake for a, b in zip(items, dealt, strict=True))
+    assert 130 < kept < 230

@@ -265,3 +265,24 @@ def thin(items: Sequence[Item], most: int, *, seed: int) -> list[Item]:
         if counts[key] <= most:
             kept.append(item)
     return kept
+
+
+def permute_labels(items: Sequence[Item], *, seed: int) -> list[Item]:
+    """Deal labels and manipulations out anew among the items of each data set and split.
+
+    What is learned of such items says nothing about others, so a detector trained on them must rank held-out
+    ones at chance; if it does better, something of the held-out items was seen in training.
+    """
+    parts: dict[tuple[str, str], list[int]] = {}
+    for place, item in enumerate(items):
+        parts.setdefault((item.data_set, item.split), []).append(place)
+    result = list(items)
+    rng = random.Random(seed)
+    for places in parts.values():
+        dealt = [items[place] for place in places]
+        rng.shuffle(dealt)
+        for place, other in zip(places, dealt, strict=True):
+            result[place] = replace(
+                items[place], label=other.label, manipulation=other.manipulation, original=""
+            )
+    return result

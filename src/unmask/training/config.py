@@ -54,6 +54,8 @@ class TrainingConfig(BaseModel):
     """The autoencoder that draws self-swaps (`unmask.training.autoencoder`)."""
     leave_out: list[str] = Field(default_factory=list)
     """Kinds of fakes left out, with the real pictures of their data sets: what is learned of other kinds?"""
+    permute_labels: bool = False
+    """Deal the labels out anew: the run must end at chance, or something of *tune* is seen in training."""
     tune_share: float = Field(default=0.06, gt=0, lt=0.5)
     tune_seed: int = 0
     """Cuts the *tune* fold; a run that starts from another run's checkpoint must keep that one's."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from unmask.data.index import FaceIndex
-from unmask.data.manifest import Item
+from unmask.data.manifest import Item, permute_labels
 from unmask.data.pairs import OWN_KINDS
 from unmask.faces.detect import Detector
 from unmask.training.archives import find_archives, training_items
@@ -54,6 +54,8 @@ def run(
         items = without_kinds(items, config.leave_out)
         kinds = {kind: share for kind, share in config.kinds.items() if kind not in config.leave_out}
         config = config.model_copy(update={"kinds": kinds})
+    if config.permute_labels:
+        items = permute_labels(items, seed=config.seed)
     present = {item.manipulation for item in items if item.label == "fake"}
     if not config.kinds:
         config = config.model_copy(update={"kinds": dict.fromkeys(sorted(present), 1.0)})
