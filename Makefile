@@ -36,7 +36,7 @@ demo: $(VENV)/installed
 	@echo "Written: demo/analysis_report.json and $(ANNOTATED)"
 ifeq ($(FILE),$(SAMPLES)/manipulated.mp4)
 	@echo "This sample is a still portrait, filmed by a moving camera made in software, its face"
-	@echo "altered by blending, which the embedded detector does not recognise yet (README, Limits)."
+	@echo "drawn anew at low resolution and blended back (docs/samples.md). It is no test of accuracy."
 	@echo "The same without the alteration (a filmed still, not a living person):"
 	@echo "  make demo FILE=$(SAMPLES)/untouched.mp4"
 endif
