@@ -80,3 +80,19 @@ def test_treatments_stay_in_their_ranges():
     assert {t.scale for t in drawn} > {1.0}
     assert all(0.5 <= t.scale <= 1 and all(35 <= q <= 95 for q in t.last) for t in drawn)
     assert CONDITIONS["half size"].scale == 0.5
+
+
+def test_kinds_that_differ_from_reals_in_opposite_ways_are_both_found():
+    def three(seed):
+        random = np.random.default_rng(seed)
+        kind = np.array(["", "", "high", "low"] * 150)
+        values = random.normal(size=(600, len(NAMES))).astype(np.float32)
+        values[:, :200] += np.select([kind == "high", kind == "low"], [0.6, -0.6], 0.0)[:, None]
+        return Looks(values, kind, np.arange(600), np.zeros(600, bool))
+
+    train, val = three(0), three(1)
+    model = fit_linear(train, strength=1e-2)
+    assert model.kinds == ("high", "low")
+    assert train.weights()[~train.fake].sum() == pytest.approx(2)
+    for kind in model.kinds:
+        assert auc(model, val.of(kind)) > 0.9

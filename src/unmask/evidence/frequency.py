@@ -1,4 +1,4 @@
-"""The `frequency` analyser: spectrum, block coefficients and noise of faces, at the pixels as stored.
+"""The `frequency` analyser: looks for traces of generators in faces, at the pixels as stored.
 
 Resampling destroys what it looks for, so it reads upright windows of the original frame and refuses faces
 too small for that. One look a second is enough: what a generator or a re-compression leaves does not
@@ -115,7 +115,8 @@ class Frequency:
                 if outside >= 0.05
                 else "The face's spectrum lies in the band of real faces"
             )
-            + f"; with its noise it scores {score:.2f} (0 real, 1 fake), which alone is unreliable.",
+            + f"; compared with wholly generated faces it scores {score:.2f} (0 real, 1 fake), which alone "
+            "is unreliable.",
             score=score,
             timeline=timeline,
             measurements=measurements,
