@@ -29,9 +29,10 @@ from unmask.data.pairs import Pictures
 from unmask.data.shots import Cut, Treatment, cut, look, resize, save, treat
 from unmask.evaluation.gain import gain
 from unmask.evaluation.metrics import Sample, ranking_figures, with_intervals
+from unmask.evidence.frequency import MODEL
 from unmask.faces.align import crop, native_side
 from unmask.runtime.card import Card, Metric, write_card
-from unmask.runtime.linear import Band, LinearWeights
+from unmask.runtime.linear import Band, LinearClassifier, LinearWeights
 from unmask.runtime.network import VisualNetwork
 from unmask.signals.features import NAMES, RINGS
 from unmask.signals.logistic import expit, logit
@@ -222,22 +223,23 @@ class Laboratory:
             }
 
     def gains(self, task: Task, network: Path) -> Iterator[dict[str, Any]]:
-        """Say for each kind what the model learnt as stored adds to a visual network, on *tune* as stored."""
+        """Say for each kind what frequency adds to a visual network, on *tune* as stored.
+
+        Both the model that learnt this question alone, as stored, and the one in the product.
+        """
         chosen = self.chosen(task)
         train, tune = (self.looks(task, self.shots(task, chosen, fold), fold) for fold in ("train", "tune"))
         first = self._visual(task, [s for s in self.shots(task, chosen, "tune") if not s.number], network)
         tried = tune.take(~tune.treated)
+        product = LinearClassifier(MODEL, NAMES)
         for kind in task.kinds:
-            model, chosen_model, _ = choose_model(train.of(kind).as_stored(), tune.of(kind).as_stored())
+            own, _, _ = choose_model(train.of(kind).as_stored(), tune.of(kind).as_stored())
             used = ((tried.kind == kind) | ~tried.fake) & ~tried.missing
             part = tried.take(used)
-            found = gain(part.fake, first[used], logit(model(part.features)), part.group)
-            yield {
-                "task": f"{task.name}, {kind}",
-                "model": chosen_model,
-                "n": len(part.fake),
-                **asdict(found),
-            }
+            scores = {"own": logit(own(part.features)), "product": product.logits(part.features)}
+            for name, score in scores.items():
+                found = gain(part.fake, first[used], score, part.group)
+                yield {"task": f"{task.name}, {kind}", "model": name, "n": len(part.fake), **asdict(found)}
 
     def _visual(self, task: Task, shots: Sequence[Shot], network: Path) -> np.ndarray:
         """Return the network's logits (N,), each picture judged as it is and mirrored."""
