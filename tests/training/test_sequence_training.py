@@ -220,6 +220,7 @@ def test_frames_are_trained_on_too(store, settings, tmp_path):
         ({"folds": 7}, "7 folds need as many groups"),
         ({"size": 64}, "reads features"),
         ({"mix_up": 0.2}, "mix_up"),
+        ({"rate": 8.0}, "0.10 s apart, too far for 8 moments"),
         ({"learning_rate": 1e30, "clip": 1e30, "steps": 8}, "lower --learning-rate"),
     ],
 )

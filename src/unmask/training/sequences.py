@@ -283,6 +283,7 @@ def run(
     config = SequenceConfig.model_validate(settings | {"archives": [path.name for path in archives]})
     found = architecture(config.model)
     sequences = [s for path in archives for s in read_sequences(path) if s.split in config.splits]
+    _check_density(sequences, config)
     clips = _labelled(sequences, config)
     cv2.setNumThreads(config.threads)
     torch.set_num_threads(config.threads)
@@ -301,6 +302,21 @@ def run(
     network = train(config, material, clips, [], folder / "whole", report=report)
     _save(folder / "best.safetensors", network, config, material, clips, figures)
     return folder / "best.safetensors"
+
+
+def _check_density(sequences: Sequence[FaceSequence], config: SequenceConfig) -> None:
+    """Refuse clips with too few crops a second: their sequences would be shorter, which tells long clips.
+
+    Raises:
+        ValueError: names the first such clip.
+    """
+    for sequence in sequences:
+        apart = float(np.median(np.diff(sequence.times))) if len(sequence) > 1 else 0.0
+        if apart > 0.75 / config.rate:
+            raise ValueError(
+                f"{sequence.clip}: its crops are {apart:.2f} s apart, too far for {config.rate:g} moments a "
+                "second: prepare the store with more --frames, or set a lower rate"
+            )
 
 
 def _labelled(sequences: Sequence[FaceSequence], config: SequenceConfig) -> list[Labelled]:
