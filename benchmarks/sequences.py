@@ -39,10 +39,12 @@ from unmask.verdict.aggregate import AGGREGATIONS
 
 TUNE_SHARE = 0.06
 RECIPE = {
-    "splits": ["open"], "folds": 5, "length": 12, "steps": 150, "batch_size": 16, "evaluate_every": 150,
-    "threads": 1,
+    "splits": ["open"], "folds": 5, "length": 12, "steps": 60, "batch_size": 16, "evaluate_every": 60,
+    "learning_rate": 1e-3, "threads": 1,
 }  # fmt: skip
 HEADS = ("lstm", "gru", "temporal_transformer")
+PERMUTED = "temporal_transformer"
+"""The network that is also trained on shuffled labels."""
 SELF_BLENDS = 6
 SMALL_VIDEO = {"size": 64, "length": 8, "steps": 60, "batch_size": 8, "learning_rate": 1e-3}
 """All of the 3-D network that two shared cores allow."""
@@ -95,13 +97,14 @@ def figure(values: np.ndarray) -> str:
     return f"{values[0]:.2f} ({low:.2f}, {high:.2f})"
 
 
-def table_row(name: str, scored: Scored, beside: Scored) -> str:
+def table_row(name: str, scored: Scored, beside: Scored | None = None) -> str:
     """Return one row: AUC of all clips and of the pairs, and by how much it exceeds another score's."""
     cells = [name]
-    for own, other in ((scored, beside), (scored.live, beside.live)):
+    parts = ((scored, beside), (scored.live, beside.live if beside else None))
+    for own, other in parts:
         weights = weights_of(own)
-        aucs, others = own.auc(weights), other.auc(weights)
-        cells += [figure(aucs), "" if own.score is other.score else figure(aucs - others)]
+        aucs = own.auc(weights)
+        cells += [figure(aucs), figure(aucs - other.auc(weights)) if other else ""]
     return "| " + " | ".join([*cells, scored.pairs_in_order()]) + " |"
 
 
@@ -141,6 +144,13 @@ def held_out(path: Path, column: str) -> Scored:
         np.array([row["group"] for row in rows]),
         np.array([row["clip"] for row in rows]),
     )
+
+
+def answers(work: Path, folder: Path, settings: dict) -> Scored:
+    """Return a run's answers to held-out clips; it is trained unless it has been."""
+    if not (folder / "best.safetensors").exists():
+        run(RECIPE | settings, [work / "open"], folder, report=lambda line: None)
+    return held_out(folder, "logit")
 
 
 def sequences_at(store: Path) -> list[FaceSequence]:
@@ -191,15 +201,14 @@ def compare_pooling(work: Path, frames: FrameFeatures) -> None:
     beside = combined(clips, frames, ways["mean"])
     print(HEADER)
     for name, way in ways.items():
-        scored = beside if name == "mean" else combined(clips, frames, way)
-        print(table_row(name, scored, beside), flush=True)
+        scored = combined(clips, frames, way)
+        print(table_row(name, scored, None if name == "mean" else beside), flush=True)
 
 
 def compare_networks(work: Path, place: Path, *, permutations: int, video: bool) -> None:
     """Train every network on folds of the clips and print how it answers those held out."""
-    runs: dict[str, dict] = {}
+    runs: dict[str, dict] = {name: {"model": name} for name in HEADS}
     for name in HEADS:
-        runs[name] = {"model": name}
         runs[f"{name}, self-blends"] = {"model": name, "self_blends": SELF_BLENDS}
     if video:
         runs["x3d_s, small"] = {"model": "x3d_s", "self_blends": 1, **SMALL_VIDEO}
@@ -207,21 +216,18 @@ def compare_networks(work: Path, place: Path, *, permutations: int, video: bool)
     print(HEADER)
     for name, settings in runs.items():
         folder = place / name.replace(", ", "-")
-        run(RECIPE | settings, [work / "open"], folder, report=lambda line: None)
-        scored = held_out(folder, "logit")
+        scored = answers(work, folder, settings)
         if beside is None:
             beside = held_out(folder, "frames_logit")
-            print(table_row("mean of the frames", beside, beside))
+            print(table_row("mean of the frames", beside))
         print(table_row(name, scored, beside), flush=True)
     aucs = []
     for seed in range(1, permutations + 1):
-        folder = place / f"permuted-{seed}"
-        settings = {"model": "gru", "permuted": True, "seed": seed}
-        run(RECIPE | settings, [work / "open"], folder, report=lambda line: None)
-        scored = held_out(folder, "logit")
+        settings = {"model": PERMUTED, "permuted": True, "seed": seed}
+        scored = answers(work, place / f"{PERMUTED}-permuted-{seed}", settings)
         aucs.append(float(scored.auc(np.ones((1, len(scored.fake))))[0]))
     if aucs:
-        print(f"gru, labels shuffled {len(aucs)} times: AUC", ", ".join(f"{auc:.2f}" for auc in aucs))
+        print(f"{PERMUTED}, labels shuffled {len(aucs)} times: AUC", ", ".join(f"{auc:.2f}" for auc in aucs))
 
 
 def main() -> None:
