@@ -158,6 +158,11 @@ def test_a_checkpoint_pins_the_frame_network(trained, frame_network, tmp_path):
         checkpoint.load_sequence_network(path, depends={})
 
 
+def test_it_is_no_network_of_pictures(trained):
+    with pytest.raises(checkpoint.CheckpointError, match="gru judges sequences"):
+        checkpoint.load(trained / "best.safetensors")
+
+
 class KilledError(Exception):
     pass
 

@@ -78,9 +78,14 @@ def load(path: Path) -> tuple[Network, Header]:
     """Rebuild the network of a checkpoint, in evaluation mode.
 
     Raises:
-        CheckpointError: see `read_header`; or the weights do not fit the architecture that it names.
+        CheckpointError: see `read_header`; or the weights do not fit the architecture that it names, or
+            this judges sequences in place of pictures.
     """
     header = read_header(path)
+    if header.architecture in sequences.names():
+        raise CheckpointError(
+            f"{path}: {header.architecture} judges sequences, a network of pictures is needed"
+        )
     model = create(header.architecture, num_classes=1)
     _fill(model, path, header)
     return model.eval(), header
