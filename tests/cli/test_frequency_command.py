@@ -18,7 +18,7 @@ pytest.importorskip("matplotlib", reason="needs the train extra")
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    model = frequency_making.classifier(tmp_path, "spectral slope", middle=0.0)
+    model = frequency_making.classifier(tmp_path, "luma DCT magnitude 7,7", middle=0.0)
     monkeypatch.setattr("unmask.evidence.frequency.MODEL", model)
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 

@@ -1,10 +1,9 @@
-"""The frequency analyser, with a classifier whose logit is 2.3 less the residual level of one filter."""
+"""The frequency analyser, with a classifier whose logit is the level of one block coefficient less 2."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -15,10 +14,11 @@ from unmask.faces.align import crop_place
 from unmask.faces.face import Detection, Face, Quality
 from unmask.media.events import Frame, Media
 from unmask.runtime.card import WeightError
+from unmask.signals.features import features
 
 POINTS = np.array([[80.0, 90], [120, 90], [100, 110], [85, 130], [115, 130]])
 """Eyes 40 px apart: the aligned crop is 86 px wide."""
-FEATURE = "residual level square 3"
+FEATURE = "luma DCT magnitude 7,7"
 
 
 def noise(sigma, seed=0):
@@ -38,8 +38,7 @@ def frame(pixels, time=0.0, transform=None):
 @pytest.fixture
 def start(tmp_path):
     def make(kind="video", **band):
-        # The filter's answer to white noise has deviation 1.5 sigma (its squares sum to 36 / 16).
-        model = frequency_making.classifier(tmp_path, FEATURE, middle=float(np.log2(6)), **band)
+        model = frequency_making.classifier(tmp_path, FEATURE, middle=2.0, **band)
         analyser = Frequency(Options(models={"frequency": model}))
         analyser.begin(Media(Path("x"), "0" * 64, kind, "x", (200, 200)))
         return analyser
@@ -48,7 +47,8 @@ def start(tmp_path):
 
 
 def level(sigma):
-    return np.log2(1.5 * sigma * np.sqrt(2 / np.pi) + 0.05)
+    """Of any coefficient of white noise: the transform is orthonormal."""
+    return np.log2(sigma * np.sqrt(2 / np.pi) + 0.05)
 
 
 def test_the_score_is_the_classifiers_mean_over_looks(start):
@@ -56,9 +56,9 @@ def test_the_score_is_the_classifiers_mean_over_looks(start):
     for time, sigma in enumerate((4.0, 8.0)):
         analyser.observe(frame(noise(sigma), float(time)), [face(3, float(time))])
     (evidence,) = analyser.conclude()
-    expected = np.mean([level(4), level(8)]) - np.log2(6)
+    expected = np.mean([level(4), level(8)]) - 2
     assert (evidence.analyser, evidence.track, evidence.status) == ("frequency", 3, "ok")
-    assert evidence.score == pytest.approx(1 / (1 + np.exp(-expected)), abs=0.02)
+    assert evidence.score == pytest.approx(1 / (1 + np.exp(-expected)), abs=0.03)
     assert [time for time, _ in evidence.timeline] == [0.0, 1.0]
     assert evidence.measurements["frames"].value == 2
     assert evidence.measurements["crop width"].value == pytest.approx(crop_place(POINTS)[1], abs=0.05)
@@ -135,12 +135,15 @@ def test_a_missing_classifier_is_one_line(tmp_path):
         Frequency(Options(models={"frequency": tmp_path / "none.json"}))
 
 
-def test_the_window_is_cut_without_resampling(start, monkeypatch):
-    def refuse(*_args, **_more):
-        raise AssertionError("resampled")
+def test_the_picture_is_examined_as_stored(start, monkeypatch):
+    seen = []
 
-    analyser = start()
-    for name in ("warpAffine", "resize"):
-        monkeypatch.setattr(cv2, name, refuse)
-    analyser.observe(frame(noise(4)), [face()])
-    assert analyser.conclude()[0].status == "ok"
+    def examine(pixels, place):
+        seen.append(pixels)
+        return features(pixels, place)
+
+    monkeypatch.setattr("unmask.evidence.frequency.features", examine)
+    analyser, pixels = start(), noise(4)
+    analyser.observe(frame(pixels), [face()])
+    assert len(seen) == 1
+    assert seen[0] is pixels

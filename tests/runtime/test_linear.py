@@ -13,12 +13,13 @@ from unmask.runtime.linear import LinearClassifier
 
 BAND = {"frequency": [0.1], "low": [0], "middle": [1], "high": [2], "faces": 3}
 STORED = {
-    "schema": "unmask.linear/1",
+    "schema": "unmask.linear/2",
     "names": ["a", "b"],
     "mean": [1, 10],
     "deviation": [2, 5],
-    "weights": [3, -1],
-    "bias": 0.5,
+    "kinds": ["swap"],
+    "weights": [[3, -1]],
+    "bias": [0.5],
     "clip": 2,
     "band": BAND,
 }
@@ -39,6 +40,12 @@ def test_the_logit_is_the_weighted_sum_of_standardised_features_cut_off(tmp_path
     assert model.band.high == (2,)
 
 
+def test_the_odds_of_all_kinds_add_up(tmp_path):
+    two = saved(tmp_path, kinds=["swap", "synthesis"], weights=[[3, -1], [0, 0]], bias=[0.5, -1])
+    found = LinearClassifier(two, ["a", "b"]).logits(np.array([[3.0, 5.0]]))
+    assert found == pytest.approx([np.log(np.exp(4.5) + np.exp(-1))])
+
+
 def test_other_features_are_refused(tmp_path):
     with pytest.raises(WeightError, match="other features"):
         LinearClassifier(saved(tmp_path), ["b", "a"])
@@ -46,7 +53,16 @@ def test_other_features_are_refused(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"weights": [1]}, {"deviation": [0, 1]}, {"schema": "x"}, {"bias": None}, {"clip": -1}, {"band": {}}],
+    [
+        {"weights": [[1]]},
+        {"weights": [[1, 2], [3, 4]]},
+        {"deviation": [0, 1]},
+        {"schema": "x"},
+        {"bias": None},
+        {"clip": -1},
+        {"band": {}},
+        {"kinds": [], "weights": [], "bias": []},
+    ],
 )
 def test_damaged_files_are_refused(tmp_path, changes):
     with pytest.raises(WeightError, match="not a linear classifier"):

@@ -21,6 +21,7 @@ from unmask.signals.residual import (
     noise_level,
     noise_map,
     region_levels,
+    rounded,
     srm_residuals,
 )
 
@@ -91,20 +92,31 @@ def test_regions_outside_the_picture_are_unknown():
     assert levels["background"] is None
 
 
-@pytest.mark.parametrize("axis", [0, 1])
-def test_triples_are_counted_with_their_mirror_images_and_negatives(axis):
-    residual = np.random.default_rng(0).normal(0, 2, (30, 20)).astype(np.float32)
-    level = np.clip(np.rint(residual / 1.7), -2, 2).astype(int)
-    lines = level if axis == 1 else level.T
+def test_residuals_are_rounded_and_cut_off():
+    plane = np.array([[-9.0, -1.6, -1.4, 0.4, 0.6, 2.9, 40.0]], np.float32)
+    assert rounded(plane, 2.0).tolist() == [[0, 1, 1, 2, 2, 3, 4]]
+
+
+def _lines(level, direction):
+    if direction == "row":
+        return list(level)
+    if direction == "column":
+        return list(level.T)
+    offsets = range(-level.shape[0] + 1, level.shape[1])
+    return [np.diagonal(side, offset) for side in (level, level[:, ::-1]) for offset in offsets]
+
+
+@pytest.mark.parametrize("direction", ["row", "column", "diagonal"])
+def test_triples_are_counted_with_their_mirror_images_and_negatives(direction):
+    level = np.random.default_rng(0).integers(0, 5, (30, 20), np.uint8)
     counted = Counter(
         max((a, b, c), (c, b, a), (-a, -b, -c), (-c, -b, -a))
-        for line in lines
+        for line in _lines(level.astype(int) - 2, direction)
         for a, b, c in zip(line, line[1:], line[2:], strict=False)
     )
-    found = cooccurrence(residual, 1.7, axis=axis)
+    found = cooccurrence(level, direction=direction)
     assert found.shape == (TRIPLES,)
-    expected = np.array([counted[key] for key in sorted(counted)]) / sum(counted.values())
-    assert sorted(found[found > 0]) == pytest.approx(sorted(expected))
+    assert sorted(found[found > 0]) == sorted(counted.values())
 
 
 @settings(max_examples=30, deadline=None)
@@ -114,4 +126,6 @@ def test_no_picture_gives_nan(pixels):
     assert np.isfinite(noise_level(pixels))
     assert np.isfinite(noise_map(pixels)).all()
     assert np.isfinite(srm_residuals(pixels)).all()
-    assert np.isfinite(cooccurrence(pixels.astype(np.float32), 0.0, axis=1)).all()
+    level = rounded(pixels.astype(np.float32), 0.0)
+    for direction in ("row", "column", "diagonal"):
+        assert cooccurrence(level, direction=direction).sum() >= 0

@@ -25,16 +25,16 @@ from unmask.training.frequency import (
 
 
 def looks(count, shift, seed):
-    """Half fakes, whose first feature is higher by `shift` deviations; two looks at each group."""
+    """Half fakes, of which every tenth feature is higher by `shift`; two looks at each group."""
     random = np.random.default_rng(seed)
     fake = np.arange(count) % 4 < 2
     values = random.normal(size=(count, len(NAMES))).astype(np.float32)
-    values[:, 0] += shift * fake
-    return Looks(values, np.where(fake, "swap", ""), np.arange(count) // 2)
+    values[:, ::10] += shift * fake[:, None]
+    return Looks(values, np.where(fake, "swap", ""), np.arange(count) // 2, np.arange(count) % 2 > 0)
 
 
 def test_a_feature_that_tells_is_learnt_and_permuted_labels_teach_nothing():
-    train, val = looks(400, 4.0, 0), looks(200, 4.0, 1)
+    train, val = looks(400, 0.5, 0), looks(200, 0.5, 1)
     model = fit_linear(train, strength=1e-2)
     assert auc(model, val) > 0.9
     assert auc(model, val) == pytest.approx(roc_auc_score(val.fake, model(val.features)))
@@ -42,11 +42,11 @@ def test_a_feature_that_tells_is_learnt_and_permuted_labels_teach_nothing():
 
 
 def test_looks_that_failed_count_as_mistakes():
-    val = looks(40, 8.0, 1)
-    model = fit_linear(looks(400, 8.0, 0), strength=1e-2)
+    val = looks(40, 1.0, 1)
+    model = fit_linear(looks(400, 1.0, 0), strength=1e-2)
     found = figures(model, val)
     assert found["auc"] > 0.9
-    broken = Looks(val.features.copy(), val.kind, val.group)
+    broken = Looks(val.features.copy(), val.kind, val.group, val.treated)
     broken.features[:20] = np.nan
     worse = figures(model, broken)
     assert worse["missing"] == 20
@@ -80,3 +80,19 @@ def test_treatments_stay_in_their_ranges():
     assert {t.scale for t in drawn} > {1.0}
     assert all(0.5 <= t.scale <= 1 and all(35 <= q <= 95 for q in t.last) for t in drawn)
     assert CONDITIONS["half size"].scale == 0.5
+
+
+def test_kinds_that_differ_from_reals_in_opposite_ways_are_both_found():
+    def three(seed):
+        random = np.random.default_rng(seed)
+        kind = np.array(["", "", "high", "low"] * 150)
+        values = random.normal(size=(600, len(NAMES))).astype(np.float32)
+        values[:, :200] += np.select([kind == "high", kind == "low"], [0.6, -0.6], 0.0)[:, None]
+        return Looks(values, kind, np.arange(600), np.zeros(600, bool))
+
+    train, val = three(0), three(1)
+    model = fit_linear(train, strength=1e-2)
+    assert model.kinds == ("high", "low")
+    assert train.weights()[~train.fake].sum() == pytest.approx(2)
+    for kind in model.kinds:
+        assert auc(model, val.of(kind)) > 0.9

@@ -60,8 +60,13 @@ def command(
         unmask train --dataset CROPS --model xception --weights xception.pth --epochs 30 --batch-size 32
 
         unmask train --dataset CROPS --set mix_up=0.2 --set 'augmentation={"jpeg": 0.8}'
+
+        unmask train --dataset STORE --model gru --steps 300 --set self_blends=8 --output runs/gru
     """
     try:
+        from unmask.models import sequences
+        from unmask.runtime.card import WeightError
+        from unmask.training import sequences as sequence_training
         from unmask.training.run import run
     except ModuleNotFoundError as error:
         typer.echo(
@@ -99,8 +104,13 @@ def command(
     }
     try:
         settings = {} if config is None else json.loads(config.read_text())
-        best = run(settings | overrides | _settings(set_ or []), dataset, output, report=typer.echo)
-    except (OSError, ValueError, FloatingPointError) as error:
+        settings |= overrides | _settings(set_ or [])
+        looks_along_time = settings.get("model") in sequences.names()
+        if looks_along_time and size is not None:
+            settings["size"] = settings.pop("phases")[0]["size"]
+        start = sequence_training.run if looks_along_time else run
+        best = start(settings, dataset, output, report=typer.echo)
+    except (OSError, ValueError, FloatingPointError, WeightError) as error:
         typer.echo(f"unmask train: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"best checkpoint: {best}")

@@ -196,8 +196,10 @@ class SelfBlendedClips(Dataset[torch.Tensor]):
         return torch.from_numpy(np.stack(halves)).permute(0, 4, 1, 2, 3)
 
 
-def augment(frames: np.ndarray, points: np.ndarray, draw: Draw, size: int) -> np.ndarray:
-    """Cut the (T, size, size, 3) crops of frames (T, H, W, 3) by five points (T, 5, 2), all by one draw."""
+def augment(
+    frames: Sequence[np.ndarray] | np.ndarray, points: np.ndarray, draw: Draw, size: int
+) -> np.ndarray:
+    """Cut the (T, size, size, 3) crops of T frames (H, W, 3) by five points (T, 5, 2), all by one draw."""
     crops = [
         draw.change(warp(pixels, draw.matrix(crop_matrix(at, size), size), size))
         for pixels, at in zip(frames, points, strict=True)

@@ -1,4 +1,4 @@
-"""The `frequency` analyser: spectrum, block coefficients and noise of faces, at the pixels as stored.
+"""The `frequency` analyser: looks for traces of generators in faces, at the pixels as stored.
 
 Resampling destroys what it looks for, so it reads upright windows of the original frame and refuses faces
 too small for that. One look a second is enough: what a generator or a re-compression leaves does not
@@ -21,7 +21,7 @@ from unmask.faces.face import Face
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import WEIGHTS
 from unmask.runtime.linear import LinearClassifier
-from unmask.signals.features import NAMES, RINGS, UNITS, features, window
+from unmask.signals.features import NAMES, RINGS, SHOWN, features, shown, window
 from unmask.signals.logistic import expit
 
 MODEL = WEIGHTS / "frequency.json"
@@ -30,15 +30,6 @@ MIN_SIDE = 64
 INTERVAL = 1.0
 """Seconds between two looks at a track."""
 DECIMALS = 4
-MEASURED = {
-    "spectral slope": "spectral slope",
-    "residual peak at 1/2": "up-sampling peak at 1/2",
-    "residual peak at 1/4": "up-sampling peak at 1/4",
-    "residual peak at 1/8": "up-sampling peak at 1/8",
-    "Benford deviation": "Benford deviation",
-    "luma noise, interior over background": "noise of the face over its background",
-}
-"""The features that are shown, and under what name."""
 SCALED = "The picture was scaled when it was read, which destroys what frequency analysis looks for."
 TOO_SMALL = f"The face is too small: frequency analysis needs {MIN_SIDE} stored pixels from brows to chin."
 
@@ -80,7 +71,9 @@ class Frequency:
                 track.refused[TOO_SMALL] += 1
                 continue
             values = features(frame.pixels, place)
-            track.add(float(self._classifier.logits(values[None])[0]), face.time, values, width)
+            logit = float(self._classifier.logits(values[None])[0])
+            numbers = np.concatenate([values[:RINGS], shown(frame.pixels, place)])
+            track.add(logit, face.time, numbers, width)
 
     def observe_other(self, event: Audio | Cut | Gap) -> None:
         """Pay no attention to sound, cuts and gaps."""
@@ -107,8 +100,8 @@ class Frequency:
             "outside the band of real faces": Measurement(round(outside, DECIMALS), "dB"),
         }
         measurements |= {
-            shown: Measurement(round(float(mean[NAMES.index(name)]), DECIMALS), UNITS[name])
-            for name, shown in MEASURED.items()
+            name: Measurement(round(float(value), DECIMALS), unit)
+            for (name, unit), value in zip(SHOWN.items(), mean[RINGS:], strict=True)
         }
         score = float(expit(np.mean(track.logits)))
         scores = map(float, expit(np.array(track.logits)))
@@ -122,7 +115,8 @@ class Frequency:
                 if outside >= 0.05
                 else "The face's spectrum lies in the band of real faces"
             )
-            + f"; with its noise it scores {score:.2f} (0 real, 1 fake), which alone is unreliable.",
+            + f"; compared with wholly generated faces it scores {score:.2f} (0 real, 1 fake), which alone "
+            "is unreliable.",
             score=score,
             timeline=timeline,
             measurements=measurements,
@@ -131,12 +125,12 @@ class Frequency:
 
 @dataclass
 class _Track:
-    """What is kept of a track: the sum of its features, and 16 bytes a look."""
+    """What is kept of a track: the sum of its profiles and of what is shown, and 16 bytes a look."""
 
     logits: array[float] = field(default_factory=lambda: array("d"))
     times: array[float] = field(default_factory=lambda: array("d"))
     refused: Counter[str] = field(default_factory=Counter)
-    total: np.ndarray = field(default_factory=lambda: np.zeros(len(NAMES)))
+    total: np.ndarray = field(default_factory=lambda: np.zeros(RINGS + len(SHOWN)))
     width: float = 0.0
     last: float | None = None
 

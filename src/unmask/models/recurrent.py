@@ -137,12 +137,12 @@ def whole_mask(x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 @register(Preprocessing(224, *SYMMETRIC), takes="features")
-def lstm(num_classes: int = 1) -> RecurrentDetector:
+def lstm(num_classes: int = 1, features: int = FEATURES) -> RecurrentDetector:
     """Bidirectional LSTM with attention over the features of an EfficientNet-Lite."""
-    return RecurrentDetector("lstm", num_classes=num_classes)
+    return RecurrentDetector("lstm", features=features, num_classes=num_classes)
 
 
 @register(Preprocessing(224, *SYMMETRIC), takes="features")
-def gru(num_classes: int = 1) -> RecurrentDetector:
+def gru(num_classes: int = 1, features: int = FEATURES) -> RecurrentDetector:
     """Bidirectional GRU with attention over the features of an EfficientNet-Lite."""
-    return RecurrentDetector("gru", num_classes=num_classes)
+    return RecurrentDetector("gru", features=features, num_classes=num_classes)

@@ -40,7 +40,10 @@ _REGISTRY: dict[str, SequenceArchitecture] = {}
 
 
 def register(preprocessing: Preprocessing, *, takes: Takes) -> Callable[[Builder], Builder]:
-    """Register the decorated function, which takes `num_classes`, under its own name."""
+    """Register the decorated function under its own name.
+
+    It takes `num_classes`, and `features` (numbers a moment) where it takes features.
+    """
 
     def decorate(function: Builder) -> Builder:
         name = function.__name__
@@ -72,6 +75,17 @@ def architecture(name: str) -> SequenceArchitecture:
     return _REGISTRY[name]
 
 
-def create(name: str, *, num_classes: int = 1) -> nn.Module:
-    """Build a registered architecture with fresh weights and `num_classes` outputs."""
-    return architecture(name).build(num_classes=num_classes)
+def create(name: str, *, num_classes: int = 1, features: int | None = None) -> nn.Module:
+    """Build a registered architecture with fresh weights and `num_classes` outputs.
+
+    `features` is the numbers a moment that an architecture over features takes, its own default without.
+
+    Raises:
+        ValueError: no architecture has that name, or it takes no features.
+    """
+    found = architecture(name)
+    if features is None:
+        return found.build(num_classes=num_classes)
+    if found.takes != "features":
+        raise ValueError(f"{name} takes frames, not features")
+    return found.build(num_classes=num_classes, features=features)

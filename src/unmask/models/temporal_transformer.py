@@ -107,6 +107,6 @@ class TemporalTransformer(nn.Module):
 
 
 @register(Preprocessing(224, *SYMMETRIC), takes="features")
-def temporal_transformer(num_classes: int = 1) -> TemporalTransformer:
+def temporal_transformer(num_classes: int = 1, features: int = FEATURES) -> TemporalTransformer:
     """Temporal convolutions and a transformer over the features of an EfficientNet-Lite."""
-    return TemporalTransformer(num_classes=num_classes)
+    return TemporalTransformer(features=features, num_classes=num_classes)

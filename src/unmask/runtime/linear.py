@@ -1,7 +1,8 @@
 """A linear classifier on named features, stored as JSON with a card: what runs without any network.
 
-The score is the logistic function of the weighted sum of standardised features, each cut off at `clip`
-deviations, so that no single odd number decides.
+Features are standardised and cut off at `clip` deviations, so that no single odd number decides. Each kind
+of fake has weights of its own: its weighted sum is the log-odds of that kind against real, and the odds of
+all kinds add up (multinomial logistic regression).
 """
 
 from __future__ import annotations
@@ -29,23 +30,29 @@ class Band(BaseModel):
 
 
 class LinearWeights(BaseModel):
-    """The stored file: `names` of the F features, and F values each of what standardises and weighs them."""
+    """The stored file: `names` of the F features, F values each of what standardises them, and for each of
+    the K `kinds` of fakes F weights and a constant.
+    """
 
     model_config = ConfigDict(frozen=True, allow_inf_nan=False, populate_by_name=True)
 
-    schema_name: Literal["unmask.linear/1"] = Field(default="unmask.linear/1", alias="schema")
+    schema_name: Literal["unmask.linear/2"] = Field(default="unmask.linear/2", alias="schema")
     names: tuple[str, ...]
     mean: tuple[float, ...]
     deviation: tuple[float, ...]
-    weights: tuple[float, ...]
-    bias: float
+    kinds: tuple[str, ...] = Field(min_length=1)
+    weights: tuple[tuple[float, ...], ...]
+    bias: tuple[float, ...]
     clip: float = Field(gt=0)
     band: Band
 
     @model_validator(mode="after")
     def _lengths(self) -> LinearWeights:
-        if {len(self.mean), len(self.deviation), len(self.weights)} != {len(self.names)}:
+        rows = (self.mean, self.deviation, *self.weights)
+        if {len(row) for row in rows} != {len(self.names)}:
             raise ValueError("names, mean, deviation and weights differ in length")
+        if not len(self.kinds) == len(self.weights) == len(self.bias):
+            raise ValueError("kinds, weights and bias differ in number")
         if min(self.deviation, default=1.0) <= 0:
             raise ValueError("a deviation is not above 0")
         return self
@@ -74,9 +81,10 @@ class LinearClassifier:
             raise WeightError(f"{path}: made for other features than this version measures; train it again")
         self.band = stored.band
         self._mean, self._deviation = np.array(stored.mean), np.array(stored.deviation)
-        self._weights, self._bias, self._clip = np.array(stored.weights), stored.bias, stored.clip
+        self._weights, self._bias = np.array(stored.weights), np.array(stored.bias)
+        self._clip = stored.clip
 
     def logits(self, features: np.ndarray) -> np.ndarray:
         """Return the logits (N,) of features (N, F), above 0 for fake."""
         standard = np.clip((features - self._mean) / self._deviation, -self._clip, self._clip)
-        return np.asarray(standard @ self._weights + self._bias)
+        return np.asarray(np.logaddexp.reduce(standard @ self._weights.T + self._bias, axis=1))

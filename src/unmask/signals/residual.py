@@ -6,6 +6,7 @@ The filters are those of the spatial rich model (Fridrich & Kodovsky 2012, doi 1
 from __future__ import annotations
 
 import functools
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,6 +14,8 @@ import numpy as np
 from unmask.signals.planes import planes
 
 EPSILON = 1e-6
+
+Direction = Literal["row", "column", "diagonal"]
 
 
 def _rotations(kernel: np.ndarray, count: int) -> list[np.ndarray]:
@@ -145,20 +148,36 @@ def _tile_levels(pixels: np.ndarray, left: np.ndarray, top: np.ndarray) -> np.nd
     return np.stack([np.median(noise, axis=1), np.median(detail, axis=1)], axis=1)
 
 
-def cooccurrence(residual: np.ndarray, step: float, *, axis: int) -> np.ndarray:
-    """Return how often triples of neighbouring residuals occur together, shares that sum to 1.
-
-    Residuals are divided by `step`, rounded and cut off at -2..2; triples run along `axis` of the (H, W)
-    plane. Triples that turn into each other by reading backwards or by changing all signs are counted
-    together (section II.C of the rich model), which leaves `TRIPLES` classes.
-    """
+def rounded(residual: np.ndarray, step: float) -> np.ndarray:
+    """Return an (H, W) float32 plane in steps, rounded and cut off at -2..2, counted from 0: uint8 0..4."""
     # Divided, rounded and cut off at 0 in one pass.
     level = cv2.addWeighted(residual, 1 / max(step, EPSILON), residual, 0.0, 2.0, dtype=cv2.CV_8U)
-    level = np.minimum(level, 4) if axis == 1 else np.ascontiguousarray(np.minimum(level, 4).T)
-    code = level[:, :-2] * 25 + level[:, 1:-1] * 5 + level[:, 2:]
-    count = cv2.calcHist([code], [0], None, [125], [0, 125])[:, 0] if code.size else np.zeros(125)
-    shares = np.bincount(_classes(), weights=count, minlength=TRIPLES)
-    return shares / max(shares.sum(), 1.0)
+    return np.minimum(level, 4)
+
+
+def cooccurrence(level: np.ndarray, *, direction: Direction) -> np.ndarray:
+    """Count how often triples of neighbouring `rounded` residuals occur together: (TRIPLES,).
+
+    Triples that turn into each other by reading backwards or by changing all signs are counted together
+    (section II.C of the rich model).
+
+    Args:
+        level: (H, W) uint8, 0..4.
+        direction: of the triples: along rows, along columns, or along both diagonals.
+    """
+    if direction == "row":
+        lines = [(level[:, :-2], level[:, 1:-1], level[:, 2:])]
+    elif direction == "column":
+        lines = [(level[:-2], level[1:-1], level[2:])]
+    else:
+        middle = level[1:-1, 1:-1]
+        lines = [(level[:-2, :-2], middle, level[2:, 2:]), (level[:-2, 2:], middle, level[2:, :-2])]
+    count = np.zeros(125)
+    for first, second, third in lines:
+        code = first * 25 + second * 5 + third
+        if code.size:
+            count += cv2.calcHist([code], [0], None, [125], [0, 125])[:, 0]
+    return np.bincount(_classes(), weights=count, minlength=TRIPLES)
 
 
 @functools.lru_cache(maxsize=1)

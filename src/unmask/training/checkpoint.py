@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from unmask.models import sequences
 from unmask.models.network import Network
 from unmask.models.registry import create
 
@@ -20,7 +22,10 @@ FORMAT = "unmask.checkpoint/1"
 
 @dataclass(frozen=True)
 class Header:
-    """What a checkpoint is: enough to rebuild, feed and judge its network."""
+    """What a checkpoint is: enough to rebuild, feed and judge its network.
+
+    `depends` names weight files whose output the network reads, with their sha256.
+    """
 
     architecture: str
     input_size: int
@@ -33,6 +38,7 @@ class Header:
     configuration: dict[str, Any]
     training_data: list[dict[str, Any]]
     tune_metrics: dict[str, float]
+    depends: dict[str, str] = field(default_factory=dict)
 
 
 class CheckpointError(Exception):
@@ -72,10 +78,43 @@ def load(path: Path) -> tuple[Network, Header]:
     """Rebuild the network of a checkpoint, in evaluation mode.
 
     Raises:
-        CheckpointError: see `read_header`; or the weights do not fit the architecture that it names.
+        CheckpointError: see `read_header`; or the weights do not fit the architecture that it names, or
+            this judges sequences in place of pictures.
     """
     header = read_header(path)
+    if header.architecture in sequences.names():
+        raise CheckpointError(
+            f"{path}: {header.architecture} judges sequences, a network of pictures is needed"
+        )
     model = create(header.architecture, num_classes=1)
+    _fill(model, path, header)
+    return model.eval(), header
+
+
+def load_sequence_network(path: Path, *, depends: Mapping[str, str]) -> tuple[nn.Module, Header]:
+    """Rebuild the network of a checkpoint that judges sequences, in evaluation mode.
+
+    Args:
+        path: the checkpoint.
+        depends: sha256 of the weight files that its input will come from, by name.
+
+    Raises:
+        CheckpointError: see `load`; or it was trained on what other weight files give.
+    """
+    header = read_header(path)
+    for name, sha256 in header.depends.items():
+        if depends.get(name) != sha256:
+            raise CheckpointError(
+                f"{path}: was trained on what {name} with sha256 {sha256[:12]} gives, not on that of "
+                f"{depends.get(name, 'none')[:12]}: train it again"
+            )
+    model = sequences.create(header.architecture, features=header.configuration.get("features"))
+    _fill(model, path, header)
+    return model.eval(), header
+
+
+def _fill(model: nn.Module, path: Path, header: Header) -> None:
+    """Put the weights of a checkpoint into a fresh network."""
     with safe_open(path, framework="pt") as file:
         weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     own = model.state_dict()
@@ -86,7 +125,6 @@ def load(path: Path) -> tuple[Network, Header]:
             f"{path}: the weights do not fit {header.architecture}: {', '.join(sorted(wrong)[:5])}"
         )
     model.load_state_dict(weights)
-    return model.eval(), header
 
 
 def load_state(path: Path) -> dict[str, Any]:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 import sys
+import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,15 @@ from unmask.data.index import FaceIndex, IndexedFace
 from unmask.data.manifest import Item, cut_tune, merge, read_zip
 from unmask.data.pairs import Pictures
 from unmask.data.shots import Cut, Treatment, cut, look, resize, save, treat
+from unmask.evaluation.gain import gain
 from unmask.evaluation.metrics import Sample, ranking_figures, with_intervals
-from unmask.faces.align import native_side
+from unmask.evidence.frequency import MODEL
+from unmask.faces.align import crop, native_side
 from unmask.runtime.card import Card, Metric, write_card
-from unmask.runtime.linear import Band, LinearWeights
+from unmask.runtime.linear import Band, LinearClassifier, LinearWeights
+from unmask.runtime.network import VisualNetwork
 from unmask.signals.features import NAMES, RINGS
+from unmask.signals.logistic import expit, logit
 from unmask.training.archives import find_archives
 
 CONDITIONS: Mapping[str, Treatment] = {
@@ -45,7 +51,7 @@ PORTRAIT_FACE = 160.0
 CLIP = 5.0
 """Standardised features are cut off here: one odd number must not decide."""
 
-STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0)
+STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Values of scikit-learn's C among which *tune* chooses."""
 
 Faces = Mapping[tuple[Path, str], IndexedFace | None]
@@ -65,9 +71,10 @@ class Task:
     """Pictures that are looked at together: which data sets, how often each item, what equalises them.
 
     Each kind of fake in `kinds` is set against all reals of the task. `looks` counts the looks at a
-    training item by its manipulation ("" for reals; 1 where nothing is said). `most` limits the items of
-    each data set, kind and fold. `equal_face` scales all faces alike and first gives every fake the size
-    and compression of a real one; `matched` pairs fakes and reals by native size.
+    training item by its manipulation ("" for reals; 1 where nothing is said): the first at the picture as
+    stored, the others after a random treatment. `most` limits the training items of each data set and kind,
+    `most_tune` and `most_val` those of the other folds. `equal_face` scales all faces alike and first gives
+    every fake the size and compression of a real one; `matched` pairs fakes and reals by native size.
     """
 
     name: str
@@ -75,6 +82,8 @@ class Task:
     kinds: tuple[str, ...]
     looks: Mapping[str, int] = field(default_factory=dict)
     most: int = 200
+    most_tune: int = 200
+    most_val: int = 60
     equal_face: float | None = None
     matched: bool = False
 
@@ -87,22 +96,47 @@ TASKS = (
         looks={"": 3, "StyleGAN family": 12},
         equal_face=PORTRAIT_FACE,
     ),
-    Task("OpenForensics", ("openforensics_faces",), ("OpenForensics",), matched=True, most=1400),
+    Task(
+        "OpenForensics",
+        ("openforensics_faces",),
+        ("OpenForensics",),
+        matched=True,
+        looks={"": 2, "OpenForensics": 2},
+    ),
     Task(
         "synthetic faces",
         ("synthetic_faces",),
         ("StyleGAN family", "Stable Diffusion 2.1", "inswapper_128"),
-        looks={"Stable Diffusion 2.1": 2, "inswapper_128": 3},
+        looks={"": 2, "StyleGAN family": 2, "Stable Diffusion 2.1": 4, "inswapper_128": 4},
+        most=2000,
+        most_tune=300,
+        most_val=300,
     ),
-    Task("DFDC", ("dfdc_faces",), ("DFDC",)),
+    Task("DFDC", ("dfdc_faces",), ("DFDC",), looks={"": 2, "DFDC": 2}, most_tune=60),
 )
-MOST_PAIRS = 150
-"""Pairs of a matched training fold that are kept."""
-VAL_MOST = 60
-"""Items of each data set and kind that are reported on."""
+ELSEWHERE = Task(
+    "other real pictures",
+    ("wild_reals", "composites", "openforensics_faces", "dfdc_faces"),
+    (),
+    looks={"": 2},
+    most_tune=60,
+)
+"""Reals that only the exported classifier learns from."""
+EXPORTED = ("StyleGAN family", "Stable Diffusion 2.1")
+"""The kinds of fakes that the exported classifier learns: wholly generated faces."""
+SAVED_AGAIN = {"karan-monga+AI-Generated-Face-Detection-Evaluation": 88}
+"""Zips whose pictures are first saved with the JPEG quality of the pictures they are judged with."""
+
+MOST_PAIRS = {"train": 300, "tune": 100, "val": 60}
+"""Pairs of a matched fold that are kept."""
 LEFT_OUT = ("wild_reals", "portraits", "synthetic_faces", "openforensics_faces", "dfdc_faces", "composites")
 """Sources of real pictures for false alarms."""
-LEFT_OUT_MOST = 30
+LEFT_OUT_MOST = 60
+
+
+def exported_tasks() -> tuple[Task, ...]:
+    """Return the tasks that hold fakes of the `EXPORTED` kinds."""
+    return tuple(task for task in TASKS if set(task.kinds) & set(EXPORTED))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -113,6 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--tasks", nargs="*", help="parts of task names; all without")
     parser.add_argument("--most", type=int, help="items of each data set, kind and fold")
+    parser.add_argument("--gain", type=Path, help="say instead what is added to this visual network (.onnx)")
     parser.add_argument("--export", type=Path, help="write the classifier of all tasks here (.json)")
     given = parser.parse_args(arguments)
     given.output.mkdir(parents=True, exist_ok=True)
@@ -124,8 +159,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.tasks and not any(part.lower() in task.name.lower() for part in given.tasks):
             continue
         chosen = task if given.most is None else replace(task, most=given.most)
+        if given.gain is not None:
+            for result in laboratory.gains(chosen, given.gain):
+                sys.stdout.write(json.dumps(result) + "\n")
+            continue
         for result in laboratory.run(chosen):
-            path = given.output / f"{_slug(result['task'])}.json"
+            path = given.output / f"{_slug(result['task'] + ' ' + result['learnt'])}.json"
             path.write_text(json.dumps(result, indent=1) + "\n")
             sys.stdout.write(as_table(result) + "\n")
             sys.stdout.flush()
@@ -158,67 +197,109 @@ class Laboratory:
             for source in LEFT_OUT
             if source not in task.data_sets
         }
-        for kind in task.kinds:
+        for kind, learnt in itertools.product(task.kinds, LEARNT):
             of_kind = {name: looks.of(kind) for name, looks in val.items()}
-            model, chosen_model, tune_auc = choose_model(train.of(kind), tune.of(kind))
-            threshold = float(np.quantile(model(tune.reals().features), 1 - FALSE_ALARMS))
+            seen, tried = (LEARNT[learnt](looks.of(kind)) for looks in (train, tune))
+            model, chosen_model, tune_auc = choose_model(seen, tried)
+            threshold = float(np.quantile(model(tried.reals().features), 1 - FALSE_ALARMS))
 
             def alarms(looks: Looks, model: Model = model, limit: float = threshold) -> dict[str, Any]:
                 return {"n": len(looks.fake), "share": float((model(looks.features) >= limit).mean())}
 
             yield {
                 "task": task.name if len(task.kinds) == 1 else f"{task.name}, {kind}",
+                "learnt": learnt,
                 "model": chosen_model,
-                "train": [int(train.of(kind).fake.sum()), int((~train.fake).sum())],
-                "tune": [int(tune.of(kind).fake.sum()), int((~tune.fake).sum())],
+                "train": [int(seen.fake.sum()), int((~seen.fake).sum())],
+                "tune": [int(tried.fake.sum()), int((~tried.fake).sum())],
                 "tune_auc": tune_auc,
                 "val": {name: figures(model, looks) for name, looks in of_kind.items()},
                 "false_alarms": {
                     "val of this task": alarms(val["stored"].reals()),
                     **{source: alarms(looks) for source, looks in elsewhere.items()},
                 },
-                "permuted": permuted(train.of(kind), of_kind["stored"]),
+                "permuted": permuted(seen, of_kind["stored"]),
             }
 
-    def export(self, path: Path) -> None:
-        """Fit one linear classifier on the looks of all tasks, measure it, and write it with its card.
+    def gains(self, task: Task, network: Path) -> Iterator[dict[str, Any]]:
+        """Say for each kind what frequency adds to a visual network, on *val* as stored.
 
-        Every data set counts alike, and in it fakes as much as reals. C is the one with the best mean AUC
-        over tasks and kinds on *tune*.
+        Both the model that learnt this question alone, as stored, and the one in the product. Not on *tune*:
+        a network whose *tune* was cut otherwise has learnt most of those pictures.
         """
-        chosen = {task: self.chosen(task) for task in TASKS}
+        chosen = self.chosen(task)
+        train, tune = (self.looks(task, self.shots(task, chosen, fold), fold) for fold in ("train", "tune"))
+        shots = self.val_shots(chosen, "stored")
+        first, tried = self._visual(task, shots, network), self.looks(task, shots, "val stored")
+        product = LinearClassifier(MODEL, NAMES)
+        for kind in task.kinds:
+            own, _, _ = choose_model(train.of(kind).as_stored(), tune.of(kind).as_stored())
+            used = ((tried.kind == kind) | ~tried.fake) & ~tried.missing
+            part = tried.take(used)
+            scores = {"own": logit(own(part.features)), "product": product.logits(part.features)}
+            for name, score in scores.items():
+                found = gain(part.fake, first[used], score, part.group)
+                yield {"task": f"{task.name}, {kind}", "model": name, "n": len(part.fake), **asdict(found)}
+
+    def _visual(self, task: Task, shots: Sequence[Shot], network: Path) -> np.ndarray:
+        """Return the network's logits (N,), each picture judged as it is and mirrored."""
+        judge, logits = VisualNetwork(network, threads=1), []
+        for shot in shots:
+            face = self.faces[(shot.item.path, shot.item.member)]
+            assert face is not None
+            source = self._treated(task, cut(self._picture(shot.item, face), face), shot)
+            pixels = crop(source.pixels, source.points, size=judge.size)
+            logits.append(judge.infer(np.stack([pixels, pixels[:, ::-1]])).logits.mean())
+        return np.array(logits, np.float64)
+
+    def export(self, path: Path) -> None:
+        """Fit one classifier on the looks of all tasks, measure it, and write it with its card.
+
+        The fakes are those of `EXPORTED`. Every kind in every task counts alike and has weights of its own.
+        C is the one with the best mean AUC over tasks and exported kinds on *tune*.
+        """
+        tasks = exported_tasks()
+        chosen = {task: self.chosen(task) for task in (*tasks, ELSEWHERE)}
         folds = {
-            fold: {task: self.looks(task, self.shots(task, chosen[task], fold), fold) for task in TASKS}
+            fold: {
+                task: self.looks(task, self.shots(task, items, fold), fold).generated()
+                for task, items in chosen.items()
+            }
             for fold in ("train", "tune")
         }
-        train = Looks.joined([looks.seen() for looks in folds["train"].values()])
+        train = Looks.joined([looks.seen().named(task.name) for task, looks in folds["train"].items()])
         weight = np.concatenate([looks.seen().weights() for looks in folds["train"].values()])
         models = {c: fit_linear(train, strength=c, weight=weight) for c in STRENGTHS}
         reached = {
-            c: float(np.mean([auc(model, tune.of(k)) for t, tune in folds["tune"].items() for k in t.kinds]))
+            c: float(np.mean([auc(model, tune.of(k)) for tune in folds["tune"].values() for k in tune.kinds]))
             for c, model in models.items()
         }
         best = max(reached, key=lambda c: reached[c])
         sys.stdout.write(f"mean AUC on tune by C: {reached}\n")
+        reals = Looks.joined([looks.reals() for looks in folds["tune"].values()])
         metrics = []
-        for task in TASKS:
-            for condition in CONDITIONS:
-                val = self.looks(task, self.val_shots(chosen[task], condition), f"val {condition}")
-                for kind in task.kinds:
-                    found = figures(models[best], val.of(kind))
-                    metrics.append(_metric(task, kind, condition, found))
+        for task, condition in itertools.product(tasks, CONDITIONS):
+            val = self.looks(task, self.val_shots(chosen[task], condition), f"val {condition}").generated()
+            for kind in val.kinds:
+                metrics.append(_metric(task, kind, condition, figures(models[best], val.of(kind))))
         write(models[best], train, path, metrics)
+        threshold = float(np.quantile(models[best](reals.features), 1 - FALSE_ALARMS))
+        for source in LEFT_OUT:
+            values = models[best](self.looks(ELSEWHERE, self.reals_of(source), source).seen().features)
+            share = float((values >= threshold).mean())
+            sys.stdout.write(f"{source}: {share:.2f} of {len(values)} real pictures of val called fake\n")
 
     def chosen(self, task: Task) -> list[Item]:
         """Return the items of a task, thinned, and matched in size where it asks for that."""
+        most = {"train": task.most, "tune": task.most_tune, "val": task.most_val}
         counts: dict[tuple[str, ...], int] = {}
         kept = []
         for item in sorted(self.items, key=lambda i: zlib.crc32(f"{i.data_set}/{i.name}".encode())):
-            if item.data_set not in task.data_sets:
+            if item.data_set not in task.data_sets or item.manipulation not in ("", *task.kinds):
                 continue
             key = (item.data_set, item.manipulation, item.split)
             counts[key] = counts.get(key, 0) + 1
-            if counts[key] <= (VAL_MOST if item.split == "val" and not task.matched else task.most):
+            if task.matched or counts[key] <= most[item.split]:
                 kept.append(item)
         return self._matched(kept) if task.matched else kept
 
@@ -229,9 +310,8 @@ class Laboratory:
             reals = [item for item in items if item.split == fold and item.label == "real"]
             widths = np.array([self._width(item) for item in reals])
             free = np.ones(len(reals), bool)
-            most = VAL_MOST if fold == "val" else MOST_PAIRS
             for fake in (item for item in items if item.split == fold and item.label == "fake"):
-                if (~free).sum() == most:
+                if (~free).sum() == MOST_PAIRS[fold]:
                     break
                 off = np.where(free, np.abs(widths / self._width(fake) - 1), np.inf)
                 best = int(off.argmin())
@@ -246,9 +326,9 @@ class Laboratory:
         return native_side(face.points)
 
     def shots(self, task: Task, chosen: Sequence[Item], fold: str) -> list[Shot]:
-        """Return the randomly treated looks of *train* or *tune*."""
+        """Return the looks of *train* or *tune*: each item as stored, then randomly treated."""
         return [
-            Shot(item, number)
+            Shot(item, number, None if number else "stored")
             for item in chosen
             if item.split == fold
             for number in range(task.looks.get(item.manipulation, 1))
@@ -274,10 +354,10 @@ class Laboratory:
             values = np.load(path)["features"]
         else:
             values = np.stack(list(self._look(task, shots)))
-            np.savez_compressed(path, features=values)
+            np.savez(path, features=values)
         groups = np.unique([f"{s.item.data_set}/{s.item.group}" for s in shots], return_inverse=True)[1]
         kinds = np.array([shot.item.manipulation for shot in shots])
-        return Looks(values, kinds, groups)
+        return Looks(values, kinds, groups, np.array([shot.condition is None for shot in shots]))
 
     def _look(self, task: Task, shots: Sequence[Shot]) -> Iterator[np.ndarray]:
         last, source = None, None
@@ -285,12 +365,17 @@ class Laboratory:
             if shot.item is not last:
                 face = self.faces[(shot.item.path, shot.item.member)]
                 assert face is not None
-                last, source = shot.item, cut(self.pictures.read(shot.item), face)
+                last, source = shot.item, cut(self._picture(shot.item, face), face)
             assert source is not None
             values = look(self._treated(task, source, shot))
             yield np.full(len(NAMES), np.nan, np.float32) if values is None else values
-            if count % 500 == 499:
+            if count % 1000 == 999:
                 sys.stderr.write(f"{task.name}: {count + 1} of {len(shots)}\n")
+
+    def _picture(self, item: Item, face: IndexedFace) -> np.ndarray:
+        pixels = self.pictures.read(item)
+        quality = SAVED_AGAIN.get(item.path.stem)
+        return pixels if quality is None else save(Cut(pixels, face.points, 0.0), quality).pixels
 
     def _treated(self, task: Task, source: Cut, shot: Shot) -> Cut:
         seed = zlib.crc32(f"{shot.item.data_set}/{shot.item.name}/{shot.number}".encode())
@@ -326,11 +411,16 @@ def random_treatment(random: np.random.Generator) -> Treatment:
 
 @dataclass(frozen=True)
 class Looks:
-    """Features (N, F), NaN where the face was too small; manipulations (N,), "" for reals; groups (N,)."""
+    """What was seen.
+
+    `features` (N, F), NaN where the face was too small; `kind` (N,): manipulations, "" for reals; `group`
+    (N,); `treated` (N,) bool: not as stored.
+    """
 
     features: np.ndarray
     kind: np.ndarray
     group: np.ndarray
+    treated: np.ndarray
 
     @property
     def fake(self) -> np.ndarray:
@@ -344,19 +434,38 @@ class Looks:
 
     def take(self, chosen: np.ndarray) -> Looks:
         """Return those that an (N,) mask names."""
-        return Looks(self.features[chosen], self.kind[chosen], self.group[chosen])
+        return Looks(self.features[chosen], self.kind[chosen], self.group[chosen], self.treated[chosen])
 
     def of(self, kind: str) -> Looks:
         """Return the reals and the fakes of one kind."""
         return self.take((self.kind == kind) | ~self.fake)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The manipulations of the fakes."""
+        return sorted(set(self.kind) - {""})
+
+    def named(self, task: str) -> Looks:
+        """Return the same with the task's name before each kind, so that each has weights of its own."""
+        kinds = [f"{task}, {kind}" if kind else "" for kind in self.kind]
+        return replace(self, kind=np.array(kinds))
+
+    def generated(self) -> Looks:
+        """Return the reals and the fakes of the `EXPORTED` kinds."""
+        return self.take(np.isin(self.kind, ("", *EXPORTED)))
+
+    def as_stored(self) -> Looks:
+        """Return the looks that could be looked at and were not treated."""
+        return self.take(~self.missing & ~self.treated)
 
     def seen(self) -> Looks:
         """Return those that could be looked at."""
         return self.take(~self.missing)
 
     def weights(self) -> np.ndarray:
-        """Return weights (N,) that sum to 1 for the reals, and to 1 for the fakes."""
-        return np.where(self.fake, 1 / max(self.fake.sum(), 1), 1 / max((~self.fake).sum(), 1))
+        """Return weights (N,) that sum to 1 for each kind, and for the reals to as much as all fakes."""
+        kinds, index, count = np.unique(self.kind, return_inverse=True, return_counts=True)
+        return np.asarray((np.where(kinds == "", max((kinds != "").sum(), 1), 1) / count)[index])
 
     @classmethod
     def joined(cls, parts: Sequence[Looks]) -> Looks:
@@ -366,6 +475,7 @@ class Looks:
             np.concatenate([part.features for part in parts]),
             np.concatenate([part.kind for part in parts]),
             np.concatenate([part.group + start for part, start in zip(parts, starts[:-1], strict=True)]),
+            np.concatenate([part.treated for part in parts]),
         )
 
     def reals(self) -> Looks:
@@ -373,43 +483,62 @@ class Looks:
         return self.take(~self.fake & ~self.missing)
 
 
+LEARNT: Mapping[str, Callable[[Looks], Looks]] = {"as stored": Looks.as_stored, "all looks": Looks.seen}
+"""From which looks a model learns and is chosen: a linear one cannot be best on all at once."""
+
 Model = Callable[[np.ndarray], np.ndarray]
 """Gives a score (N,), 0..1, of features (N, F)."""
 
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear model on standardised features cut off at `CLIP`: all of (F,), and a constant."""
+    """A linear model on standardised features (F,) cut off at `CLIP`: weights (K, F) and constants (K,) of
+    the log-odds of each kind against real.
+    """
 
     mean: np.ndarray
     deviation: np.ndarray
+    kinds: tuple[str, ...]
     weights: np.ndarray
-    bias: float
+    bias: np.ndarray
 
     def __call__(self, features: np.ndarray) -> np.ndarray:
-        """Return scores; a missing row scores by the constant alone."""
+        """Return scores; a missing row scores by the constants alone."""
         standard = np.nan_to_num(np.clip((features - self.mean) / self.deviation, -CLIP, CLIP))
-        return 1 / (1 + np.exp(-np.clip(standard @ self.weights + self.bias, -30, 30)))
+        standard = standard.astype(np.float64)
+        log_odds = np.logaddexp.reduce(standard @ self.weights.T + self.bias, axis=1)
+        return expit(np.clip(log_odds, -30, 30))
 
 
 def fit_linear(looks: Looks, *, strength: float, weight: np.ndarray | None = None) -> Linear:
-    """Fit logistic regression; `strength` is scikit-learn's C. Classes count alike.
+    """Fit logistic regression, multinomial over the kinds; `strength` is scikit-learn's C.
 
-    `weight` (N,) says how much each look counts; it is scaled to a mean of 1.
+    `weight` (N,) says how much each look counts, by default as in `Looks.weights`; it is scaled so that
+    reals and fakes count alike and the mean is 1.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
-    mean, deviation = looks.features.mean(axis=0), looks.features.std(axis=0) + 1e-6
+    mean, deviation = looks.features.mean(axis=0), looks.features.std(axis=0) + 1e-3
     standard = np.clip((looks.features - mean) / deviation, -CLIP, CLIP)
-    model = LogisticRegression(C=strength, max_iter=150, class_weight="balanced")
-    scaled = None if weight is None else weight / weight.mean()
-    model.fit(standard, looks.fake, sample_weight=scaled)
-    return Linear(mean, deviation, model.coef_[0], float(model.intercept_[0]))
+    weight = looks.weights() if weight is None else weight
+    side = np.where(looks.fake, weight[looks.fake].sum(), weight[~looks.fake].sum())
+    model = LogisticRegression(C=strength, max_iter=300)
+    with warnings.catch_warnings():
+        # Weak penalties are stopped early, which is one more choice of strength.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(standard, looks.kind, sample_weight=weight / side * (len(weight) / 2))
+    weights, bias = model.coef_, model.intercept_
+    if len(bias) > 1:  # the first class is "": real
+        weights, bias = weights[1:] - weights[0], bias[1:] - bias[0]
+    return Linear(mean, deviation, tuple(looks.kinds), weights, bias)
 
 
 def choose_model(train: Looks, tune: Looks) -> tuple[Model, str, dict[str, float]]:
-    """Fit a linear model on *train* for each strength and take the one with the best AUC on *tune*."""
-    train = train.seen()
+    """Fit a linear model on *train* for each strength and take the one with the best AUC on *tune*.
+
+    All looks of *train* must have been possible.
+    """
     models = {f"C {strength:g}": fit_linear(train, strength=strength) for strength in STRENGTHS}
     reached = {name: auc(model, tune) for name, model in models.items()}
     best = max(reached, key=lambda name: reached[name])
@@ -441,7 +570,7 @@ def figures(model: Model, looks: Looks) -> dict[str, Any]:
 
 def permuted(train: Looks, val: Looks, *, times: int = 3) -> list[float]:
     """Return the *val* AUC of linear models that learnt labels dealt out anew over groups."""
-    train, reached = train.seen(), []
+    reached = []
     for seed in range(times):
         random = np.random.default_rng(seed)
         _, first, place = np.unique(train.group, return_index=True, return_inverse=True)
@@ -471,8 +600,9 @@ def write(model: Linear, train: Looks, path: Path, metrics: Sequence[Metric]) ->
         names=NAMES,
         mean=_numbers(model.mean),
         deviation=_numbers(model.deviation),
-        weights=_numbers(model.weights),
-        bias=round(model.bias, 6),
+        kinds=model.kinds,
+        weights=tuple(map(_numbers, model.weights)),
+        bias=_numbers(model.bias),
         clip=CLIP,
         band=Band(
             frequency=_numbers((np.arange(RINGS) + 0.5) * 0.5 / RINGS),
@@ -488,11 +618,13 @@ def write(model: Linear, train: Looks, path: Path, metrics: Sequence[Metric]) ->
     card = Card(
         name=path.stem,
         file=path.name,
-        architecture="logistic regression on frequency and noise features",
+        architecture="logistic regression on block coefficients and triples of neighbouring steps",
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         licence="Apache-2.0",
         outputs=["logit"],
-        training_data=[f"{task.name} ({', '.join(task.data_sets)})" for task in TASKS],
+        training_data=[
+            f"{task.name} ({', '.join(task.data_sets)})" for task in (*exported_tasks(), ELSEWHERE)
+        ],
         metrics=list(metrics),
     )
     write_card(card, path.parent)
@@ -505,7 +637,8 @@ def _numbers(values: np.ndarray) -> tuple[float, ...]:
 def as_table(result: Mapping[str, Any]) -> str:
     """Write a result as lines of Markdown."""
     reached = ", ".join(f"{name} {value:.3f}" for name, value in result["tune_auc"].items())
-    lines = [f"{result['task']}: {result['model']} (AUC on tune: {reached}); trained on {result['train']}"]
+    title = f"{result['task']}, learnt {result['learnt']}"
+    lines = [f"{title}: {result['model']} (AUC on tune: {reached}); trained on {result['train']}"]
     for name, found in result["val"].items():
         low, high = found["interval"]
         lines.append(
