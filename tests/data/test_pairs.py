@@ -7,6 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 from skimage import data as pictures  # noqa: E402
@@ -85,3 +87,25 @@ def test_recompression_as_a_video_frame_keeps_the_picture_where_it_is():
     # An independent measure: peak signal-to-noise ratio above 30 dB at crf 18, and lower at crf 40.
     noise = [10 * np.log10(255**2 / ((picture - face) ** 2).mean()) for picture in (fine, coarse)]
     assert noise[0] > 30 > noise[1] > 15
+
+
+@given(st.integers(0, 10**6), st.floats(0.4, 3), st.floats(-40, 40), st.floats(-25, 25))
+@settings(max_examples=60, deadline=None)
+def test_a_picture_is_cut_off_beyond_the_face_and_nothing_else_happens(seed, scale, degrees, x):
+    angle = np.deg2rad(degrees)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    points = (POINTS - POINTS.mean(axis=0)) @ turn.T + (200 + x, 200)
+    picture = np.random.default_rng(seed).integers(0, 256, size=(400, 400, 3), dtype=np.uint8)
+    part, (left, top) = Draw(seed, Strength(border=1.0)).cut(picture, points)
+    height, width = part.shape[:2]
+    left, top = int(left), int(top)
+    assert (part == picture[top : top + height, left : left + width]).all()
+    # eyes 40 units apart: at least 0.95 eye distances remain on every side, at most about two
+    eyes = 40 * scale
+    assert points[:, 0].min() >= left
+    assert points[:, 0].max() <= left + width
+    for side in (height, width):
+        assert 1.7 * eyes < side < 4 * eyes or side == 400
+    same, corner = Draw(seed, Strength(border=0.0)).cut(picture, points)
+    assert same is picture
+    assert corner.tolist() == [0, 0]

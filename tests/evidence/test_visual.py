@@ -15,6 +15,7 @@ import pytest
 import tiny_networks
 from unmask.evidence.registry import Options
 from unmask.evidence.visual import BATCH, Visual, heat_in_frame, load_network, standard_error
+from unmask.faces.align import crop_matrix
 from unmask.faces.face import Detection, Face, Quality
 from unmask.media.events import Frame, Media
 from unmask.runtime.card import WeightError
@@ -177,7 +178,7 @@ def test_a_heat_map_shows_where_the_score_comes_from(tiny):
     assert (laid[:50] == 0).all()
 
 
-def test_each_face_is_judged_as_it_is_and_mirrored(tiny):
+def test_each_face_of_a_picture_is_judged_as_it_is_and_mirrored(tiny):
     heats = []
     analyser = start(tiny, "picture", on_heat=heats.append)
     seen = frame(100)
@@ -188,15 +189,36 @@ def test_each_face_is_judged_as_it_is_and_mirrored(tiny):
     assert heats[0].values[:, -2] == pytest.approx(5.2, abs=0.2)
 
 
+@pytest.mark.parametrize(("kind", "looks"), [("picture", 2), ("video", 1)])
+def test_a_frame_of_a_clip_is_judged_once(tiny, monkeypatch, kind, looks):
+    analyser = start(tiny, kind)
+    network, seen = analyser._network, []
+    infer = network.infer
+    monkeypatch.setattr(network, "infer", lambda crops: seen.append(len(crops)) or infer(crops))
+    analyser.observe(frame(100), [face()])
+    analyser.conclude()
+    assert seen == [1] * looks
+
+
 def test_a_missing_network_says_what_to_do(tmp_path):
     with pytest.raises(WeightError, match=r"none\.onnx: weight file missing"):
         load_network(tmp_path / "none.onnx")
 
 
-def test_a_network_made_for_another_crop_is_refused(tmp_path):
+def test_the_crop_is_as_wide_as_the_networks_card_says(tmp_path):
     path = tiny_networks.brightness_network(tmp_path, crop={"size": tiny_networks.SIZE, "margin": 3.0})
-    with pytest.raises(WeightError, match="margin 3"):
-        load_network(path)
+    seen = frame(100)
+    side = round(1 / np.hypot(*crop_matrix(POINTS, 1)[:, 0]))
+    seen.pixels[110 - side // 2 : 110 + side // 2, 100 - side // 2 : 100 + side // 2] = 180
+    heats = []
+    analyser = start(path, "picture", on_heat=heats.append)
+    analyser.observe(seen, [face()])
+    # the plain crop is bright, and so is (2.157 / 3) squared of the wide one: 100 + 80 * 0.517 = 141
+    assert heats[0].values.mean() == pytest.approx(0.1 * (141.4 - 128), abs=0.15)
+    (found,) = analyser.conclude()
+    assert found.measurements["logit"].value == pytest.approx(0.1 * (141.4 - 128), abs=0.15)
+    laid = heat_in_frame(heats[0])
+    assert (laid[60:160, 50:150] != 0).all()
 
 
 def test_a_checkpoint_without_the_training_extra_names_it(tmp_path, monkeypatch):

@@ -80,3 +80,15 @@ def test_native_side_is_in_picture_pixels():
 def test_beyond_the_edge_the_picture_is_mirrored_not_black():
     picture = np.full((60, 60, 3), 200, np.uint8)
     assert warp(picture, crop_matrix(TEMPLATE, 76), 76).min() == 200
+
+
+@pytest.mark.parametrize("margin", [1.6, 2.7])
+def test_the_crop_is_so_many_eye_distances_wide_round_the_same_middle(margin):
+    points = TEMPLATE * 2 + (30, 10)
+    matrix = crop_matrix(points, 90, margin=margin)
+    plain = crop_matrix(points, 90)
+    eyes = 2 * (TEMPLATE[1, 0] - TEMPLATE[0, 0])
+    assert np.hypot(*matrix[:, 0]) == pytest.approx(90 / (margin * eyes))
+    middle = np.array([30 + 2 * 56, 10 + 2 * 70, 1.0])
+    assert matrix @ middle == pytest.approx([44.5, 44.5])
+    assert plain @ middle == pytest.approx([44.5, 44.5])

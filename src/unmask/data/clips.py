@@ -19,10 +19,10 @@ from torch.utils.data import Dataset
 
 from unmask.data.augment import Draw
 from unmask.data.augment import Strength as Augmentation
-from unmask.data.pairs import CANVAS, CANVAS_PIXELS
+from unmask.data.pairs import CANVAS_PIXELS, canvas_matrix
 from unmask.data.selfblend import lay_mesh
 from unmask.data.selfblend_video import self_blend_clip
-from unmask.faces.align import crop_matrix, warp
+from unmask.faces.align import MARGIN, crop_matrix, warp
 from unmask.faces.detect import Detector
 from unmask.media.events import Cut, Frame
 from unmask.media.reader import read
@@ -197,11 +197,16 @@ class SelfBlendedClips(Dataset[torch.Tensor]):
 
 
 def augment(
-    frames: Sequence[np.ndarray] | np.ndarray, points: np.ndarray, draw: Draw, size: int
+    frames: Sequence[np.ndarray] | np.ndarray,
+    points: np.ndarray,
+    draw: Draw,
+    size: int,
+    *,
+    margin: float = MARGIN,
 ) -> np.ndarray:
     """Cut the (T, size, size, 3) crops of T frames (H, W, 3) by five points (T, 5, 2), all by one draw."""
     crops = [
-        draw.change(warp(pixels, draw.matrix(crop_matrix(at, size), size), size))
+        draw.change(warp(pixels, draw.matrix(crop_matrix(at, size, margin=margin), size), size))
         for pixels, at in zip(frames, points, strict=True)
     ]
     return np.stack(crops)
@@ -211,8 +216,7 @@ def _canvases(frames: Sequence[np.ndarray], points: np.ndarray) -> tuple[np.ndar
     """Cut the wide crops on which self-blends are made, and the five points in their pixels."""
     crops, moved = [], []
     for pixels, at in zip(frames, points, strict=True):
-        matrix = crop_matrix(at, CANVAS_PIXELS) / CANVAS
-        matrix[:, 2] += (CANVAS_PIXELS - 1) / 2 * (1 - 1 / CANVAS)
+        matrix = canvas_matrix(at)
         crops.append(warp(pixels, matrix, CANVAS_PIXELS))
         moved.append(at @ matrix[:, :2].T + matrix[:, 2])
     return np.stack(crops), np.stack(moved)

@@ -22,15 +22,15 @@ from unmask.data.index import IndexedFace, decode
 from unmask.data.manifest import Item
 from unmask.data.selfblend import SelfBlend, lay_mesh, self_blend
 from unmask.data.selfswap import Renderer, self_swap
-from unmask.faces.align import crop_matrix, warp
+from unmask.faces.align import MARGIN, crop_matrix, warp
 
 SELF_BLEND = "self-blend"
 SELF_SWAP = "self-swap"
 OWN_KINDS = (SELF_BLEND, SELF_SWAP)
 """Kinds of fakes that are made here, from the reals."""
-CANVAS = 1.5
-"""Side of the crop on which a self-blend is made, as a multiple of the network's crop."""
-CANVAS_PIXELS = 240
+CANVAS = 3.4
+"""Side of the square on which a self-blend is made, as a multiple of the distance between the eyes."""
+CANVAS_PIXELS = 256
 
 
 def canvas_matrix(points: np.ndarray) -> np.ndarray:
@@ -39,9 +39,7 @@ def canvas_matrix(points: np.ndarray) -> np.ndarray:
     Args:
         points: (5, 2) in picture pixels.
     """
-    matrix = crop_matrix(points, CANVAS_PIXELS) / CANVAS
-    matrix[:, 2] += (CANVAS_PIXELS - 1) / 2 * (1 - 1 / CANVAS)
-    return matrix
+    return crop_matrix(points, CANVAS_PIXELS, margin=CANVAS)
 
 
 class Pictures:
@@ -77,6 +75,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         items: the training items; those whose face was not found are left out.
         faces: the found faces.
         size: side of the crops in pixels.
+        margin: side of the crops as a multiple of the distance between the eyes.
         kinds: share of each kind of fake among the pairs; the `OWN_KINDS` may be among them.
         blend_sources: share of each data set among the reals that the `OWN_KINDS` are made from.
         strength: of the augmentation.
@@ -95,6 +94,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         faces: Faces,
         *,
         size: int,
+        margin: float = MARGIN,
         kinds: Mapping[str, float],
         blend_sources: Mapping[str, float],
         strength: Strength,
@@ -105,7 +105,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self._renderer = renderer
         self._sampling = sampling
         self._faces = faces
-        self._size = size
+        self._size, self._margin = size, margin
         self._strength = strength
         self._seed = seed
         self._pictures = Pictures()
@@ -175,12 +175,16 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             blend = self_swap(canvas, points, lay_mesh(points), rng, renderer=self._renderer)
         else:
             blend = self_blend(canvas, lay_mesh(points), rng)
-        matrix = draw.matrix(crop_matrix(points, self._size), self._size)
-        return [draw.change(warp(p, matrix, self._size)) for p in (canvas, blend.fake)]
+        return [self._augmented(pixels, points, draw) for pixels in (canvas, blend.fake)]
 
     def _crop(self, item: Item, draw: Draw) -> np.ndarray:
-        matrix = draw.matrix(crop_matrix(self._points(item), self._size), self._size)
-        return draw.change(warp(self._pictures.read(item), matrix, self._size))
+        return self._augmented(self._pictures.read(item), self._points(item), draw)
+
+    def _augmented(self, pixels: np.ndarray, points: np.ndarray, draw: Draw) -> np.ndarray:
+        """Cut the crop of a face out of a picture and change it, all by one draw."""
+        part, corner = draw.cut(pixels, points)
+        base = crop_matrix(points - corner, self._size, margin=self._margin)
+        return draw.change(warp(part, draw.matrix(base, self._size), self._size))
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self._seed, number))
@@ -231,9 +235,9 @@ class Numbers(Sampler[int]):
 class CropDataset(Dataset[tuple[torch.Tensor, int]]):
     """The product's own crops of the given items, unchanged, with labels (1 = fake)."""
 
-    def __init__(self, items: Sequence[Item], faces: Faces, *, size: int) -> None:
+    def __init__(self, items: Sequence[Item], faces: Faces, *, size: int, margin: float = MARGIN) -> None:
         self._items = [item for item in items if faces.get(item.place) is not None]
-        self._faces, self._size, self._pictures = faces, size, Pictures()
+        self._faces, self._size, self._margin, self._pictures = faces, size, margin, Pictures()
 
     @property
     def items(self) -> list[Item]:
@@ -247,5 +251,6 @@ class CropDataset(Dataset[tuple[torch.Tensor, int]]):
         item = self._items[index]
         face = self._faces[item.place]
         assert face is not None
-        pixels = warp(self._pictures.read(item), crop_matrix(face.points, self._size), self._size)
+        matrix = crop_matrix(face.points, self._size, margin=self._margin)
+        pixels = warp(self._pictures.read(item), matrix, self._size)
         return torch.from_numpy(pixels).permute(2, 0, 1), int(item.label == "fake")

@@ -25,7 +25,7 @@ from unmask.data.manifest import DataError, Label, read_label
 from unmask.data.selfblend import lay_mesh
 from unmask.data.selfblend_video import self_blend_clip
 from unmask.data.store import METADATA, read_landmarks
-from unmask.faces.align import crop_matrix, warp
+from unmask.faces.align import MARGIN, crop_matrix, warp
 from unmask.media.output import atomic_path
 from unmask.runtime.network import VisualNetwork
 
@@ -167,9 +167,14 @@ def draw_moments(
 
 
 class Crops:
-    """Reads the crops and meshes of sequences, each zip opened once."""
+    """Reads the crops and meshes of sequences, each zip opened once.
 
-    def __init__(self) -> None:
+    Args:
+        margin: side of the upright crops as a multiple of the distance between the eyes.
+    """
+
+    def __init__(self, margin: float = MARGIN) -> None:
+        self._margin = margin
         self._open: dict[Path, zipfile.ZipFile] = {}
         self._meshes: dict[Path, np.ndarray] = {}
 
@@ -188,11 +193,9 @@ class Crops:
 
     def aligned(self, sequence: FaceSequence, chosen: np.ndarray, size: int) -> np.ndarray:
         """Return the product's upright crops (M, size, size, 3) uint8 RGB of the chosen moments."""
+        places = [crop_matrix(sequence.points[index], size, margin=self._margin) for index in chosen]
         return np.stack(
-            [
-                warp(self.pixels(sequence, index), crop_matrix(sequence.points[index], size), size)
-                for index in chosen
-            ]
+            [warp(self.pixels(sequence, i), place, size) for i, place in zip(chosen, places, strict=True)]
         )
 
     def augmented(
@@ -206,7 +209,8 @@ class Crops:
     ) -> np.ndarray:
         """Return the crops (M, size, size, 3) after one draw for all of them and a real encoder."""
         frames = [self.pixels(sequence, index) for index in chosen]
-        crops = augment(frames, sequence.points[chosen], _one_draw(rng, augmentation), size)
+        draw = _one_draw(rng, augmentation)
+        crops = augment(frames, sequence.points[chosen], draw, size, margin=self._margin)
         return recompress(crops, **_encoder(rng))
 
     def self_blended(
@@ -223,9 +227,8 @@ class Crops:
         squares, points, meshes = (np.stack(part) for part in zip(*made, strict=True))
         blend = self_blend_clip(squares, meshes, rng)
         draw, encoder = _one_draw(rng, augmentation), _encoder(rng)
-        return np.stack(
-            [recompress(augment(half, points, draw, size), **encoder) for half in (blend.real, blend.fake)]
-        )
+        halves = [augment(h, points, draw, size, margin=self._margin) for h in (blend.real, blend.fake)]
+        return np.stack([recompress(half, **encoder) for half in halves])
 
 
 def _one_draw(rng: np.random.Generator, augmentation: Augmentation) -> Draw:
@@ -250,8 +253,8 @@ class Looked:
 
     @property
     def frame_logits(self) -> np.ndarray:
-        """The (N,) logits as the product counts them: the mean of both looks."""
-        return self.logits.mean(axis=1)
+        """The (N,) logits as the product counts them in a clip: of the crops as they are."""
+        return self.logits[:, 0]
 
 
 class FrameFeatures:
@@ -265,7 +268,7 @@ class FrameFeatures:
     def __init__(self, network: VisualNetwork, folder: Path) -> None:
         self.network = network
         self._folder = folder
-        self._crops = Crops()
+        self._crops = Crops(network.margin)
         folder.mkdir(parents=True, exist_ok=True)
 
     def of(self, sequence: FaceSequence) -> Looked:

@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from unmask.data.index import central
 from unmask.data.manifest import Item, thin
 from unmask.data.pairs import Pictures
-from unmask.faces.align import crop
 from unmask.faces.detect import Detector
 from unmask.runtime.network import VisualNetwork
 from unmask.verdict.kinds import Kind, KindSettings
@@ -44,7 +43,7 @@ def features_of(
         pixels = pictures.read(item)
         face = central(detector.detect(pixels), (pixels.shape[1], pixels.shape[0]))
         if face is not None:
-            crops.append(crop(pixels, face.points, size=network.size))
+            crops.append(network.crop(pixels, face.points))
             kept.append(item)
         if crops and (len(crops) == BATCH or number == len(items) - 1):
             rows.append(network.infer(np.stack(crops)).embeddings)

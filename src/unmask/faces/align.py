@@ -2,11 +2,12 @@
 
 The crop follows from five points (eyes, nose tip, mouth corners) by the least-squares similarity
 transform (Umeyama 1991, doi 10.1109/34.88573) onto fixed places. The places are those of the usual
-112-pixel template of face recognition; of that template the crop takes the 76-unit square round
-(56, 70), which is from the brows to below the mouth. Wider crops would show more of the blending
-seam, but the tightest training pictures (DFDC face crops, which cut forehead and chin) could not fill
-them, and padding would tell a network the source: with this square they lack 1.7 % of their pixels,
-which are mirrored in.
+112-pixel template of face recognition; of that template the crop takes a square round (56, 70), between
+nose tip and mouth. How wide it is, its margin, is a multiple of the distance between the eyes. Hand-made
+measures use the 76-unit square, from the brows to below the mouth, which the tightest pictures at hand
+(DFDC face crops, which cut forehead and chin) fill but for 1.7 % of their pixels. A network's card names
+the margin that it was trained with: wider crops show the outline of the face, where swaps are blended in.
+What lies beyond the picture is mirrored in.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ TEMPLATE = np.array(
 """Where the five points lie in the 112-unit template (Deng et al., 1801.07698)."""
 CENTRE = (56.0, 70.0)
 SIDE = 76.0
-MARGIN = SIDE / (TEMPLATE[1, 0] - TEMPLATE[0, 0])
-"""The crop's side as a multiple of the distance between the eyes (2.157)."""
+EYES = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
+"""Distance between the template's eyes."""
+MARGIN = SIDE / EYES
+"""The side of the plain crop as a multiple of the distance between the eyes (2.157)."""
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -52,13 +55,17 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def crop_matrix(points: np.ndarray, size: int) -> np.ndarray:
+def crop_matrix(points: np.ndarray, size: int, *, margin: float = MARGIN) -> np.ndarray:
     """Return the (2, 3) map from picture pixels to the pixels of the `size` x `size` crop.
 
-    `points` is (5, 2): right eye, left eye, nose tip, right and left mouth corner, in picture pixels.
+    Args:
+        points: (5, 2): right eye, left eye, nose tip, right and left mouth corner, in picture pixels.
+        size: side of the crop in pixels.
+        margin: side of the crop as a multiple of the distance between the eyes.
     """
-    corner = np.array(CENTRE) - SIDE / 2
-    matrix = similarity(points, (TEMPLATE - corner) * (size / SIDE))
+    side = margin * EYES
+    corner = np.array(CENTRE) - side / 2
+    matrix = similarity(points, (TEMPLATE - corner) * (size / side))
     # Pixel centres lie at whole numbers: half a pixel of the crop is not half a pixel of the picture.
     return matrix + np.array([[0, 0, -0.5], [0, 0, -0.5]])
 
@@ -76,9 +83,9 @@ def warp(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     )
 
 
-def crop(pixels: np.ndarray, points: np.ndarray, *, size: int) -> np.ndarray:
+def crop(pixels: np.ndarray, points: np.ndarray, *, size: int, margin: float = MARGIN) -> np.ndarray:
     """Return the aligned `(size, size, 3)` uint8 RGB crop of a face with the given five points."""
-    return warp(pixels, crop_matrix(points, size), size)
+    return warp(pixels, crop_matrix(points, size, margin=margin), size)
 
 
 def native_side(points: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from unmask.faces.align import MARGIN
 from unmask.media.events import Media
 from unmask.media.output import OutputError, atomic_path
 from unmask.media.writer import VideoWriter
@@ -60,15 +61,16 @@ def annotate(
     source = Source(path, report, threads=count, device=device)
     media = source.media
     _check_kind(media, output)
-    maps = HeatMaps(report, model=model, threads=count, device=device).of if heat and report.faces else None
-    painter = _Painter(report, media)
+    maps = HeatMaps(report, model=model, threads=count, device=device) if heat and report.faces else None
+    painter = _Painter(report, media, margin=MARGIN if maps is None else maps.margin)
+    frames = source.seen(None if maps is None else maps.of)
     if media.kind == "picture":
-        _save(painter.paint(next(source.seen(maps))), output)
+        _save(painter.paint(next(frames)), output)
         return
     assert media.size is not None
     rate = media.frame_rate or _FRAME_RATE
     with VideoWriter(output, size=media.size, frame_rate=rate, audio_from=path) as writer:
-        for seen in source.seen(maps):
+        for seen in frames:
             time = seen.frame.time or 0.0
             writer.write(painter.paint(seen), time)
             if on_progress and painter.duration:
@@ -88,8 +90,8 @@ def _check_kind(media: Media, output: Path) -> None:
 class _Painter:
     """Paints one frame after the other."""
 
-    def __init__(self, report: Report, media: Media) -> None:
-        self._report = report
+    def __init__(self, report: Report, media: Media, *, margin: float) -> None:
+        self._report, self._margin = report, margin
         self._persons = {track.track: person for person in report.faces for track in person.tracks}
         times = [point[0] for entry in report.evidence.values() for point in entry.timeline]
         self.duration = media.duration or max(times, default=0.0)
@@ -102,7 +104,7 @@ class _Painter:
         pixels = seen.frame.pixels.copy()
         for face in seen.faces:
             if face.track in seen.maps:
-                draw_heat(pixels, seen.maps[face.track], face.detection.points)
+                draw_heat(pixels, seen.maps[face.track], face.detection.points, margin=self._margin)
         for face in seen.faces:
             caption, colour = self._caption(face.track)
             draw_face(pixels, face.detection.box.tolist(), caption, colour)

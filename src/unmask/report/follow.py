@@ -155,6 +155,11 @@ class HeatMaps:
                 "analyse the file again, or do without heat maps (--no-heat)"
             )
 
+    @property
+    def margin(self) -> float:
+        """Of the crops over which the maps lie (`faces.align`)."""
+        return self._visual.margin
+
     def of(self, frame: Frame, faces: list[Face]) -> Maps:
         """Return the heat map of each face of one frame, by track; faces that cannot be judged have none."""
         self._found.clear()

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from unmask.evidence.base import Heat
-from unmask.faces.align import crop
+from unmask.faces.align import warp
 from unmask.report.drawing import draw_map, draw_text, text_mask
 from unmask.report.schema import Report
 from unmask.report.words import clock
@@ -67,7 +67,10 @@ class FaceSheets:
 
 def _paint(heat: Heat) -> np.ndarray:
     """Return the aligned face above the same with its heat map, (2 SIDE, SIDE, 3) uint8."""
-    plain = crop(heat.frame.pixels, heat.face.detection.points, size=SIDE)
+    # From picture to crop, and from the crop's pixels to those of the tile.
+    matrix = cv2.invertAffineTransform(heat.matrix) * (SIDE / len(heat.values))
+    matrix[:, 2] += (SIDE / len(heat.values) - 1) / 2
+    plain = warp(heat.frame.pixels, matrix, SIDE)
     glowing = plain.copy()
     draw_map(glowing, cv2.resize(heat.values, (SIDE, SIDE), interpolation=cv2.INTER_LINEAR))
     return np.concatenate([plain, glowing])

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unmask.data.augment import Strength
+from unmask.faces.align import MARGIN
 
 
 class Phase(BaseModel):
@@ -52,6 +53,8 @@ class TrainingConfig(BaseModel):
     blend_sources: dict[str, float] = Field(default_factory=dict)
     renderer: str | None = None
     """The autoencoder that draws self-swaps (`unmask.training.autoencoder`)."""
+    margin: float = Field(default=round(MARGIN, 4), ge=1.5, le=4)
+    """Side of the crops as a multiple of the distance between the eyes."""
     leave_out: list[str] = Field(default_factory=list)
     """Kinds of fakes left out, with the real pictures of their data sets: what is learned of other kinds?"""
     permute_labels: bool = False

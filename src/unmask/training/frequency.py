@@ -30,7 +30,7 @@ from unmask.data.shots import Cut, Treatment, cut, look, resize, save, treat
 from unmask.evaluation.gain import gain
 from unmask.evaluation.metrics import Sample, ranking_figures, with_intervals
 from unmask.evidence.frequency import MODEL
-from unmask.faces.align import crop, native_side
+from unmask.faces.align import native_side
 from unmask.runtime.card import Card, Metric, write_card
 from unmask.runtime.linear import Band, LinearClassifier, LinearWeights
 from unmask.runtime.network import VisualNetwork
@@ -248,7 +248,7 @@ class Laboratory:
             face = self.faces[(shot.item.path, shot.item.member)]
             assert face is not None
             source = self._treated(task, cut(self._picture(shot.item, face), face), shot)
-            pixels = crop(source.pixels, source.points, size=judge.size)
+            pixels = judge.crop(source.pixels, source.points)
             logits.append(judge.infer(np.stack([pixels, pixels[:, ::-1]])).logits.mean())
         return np.array(logits, np.float64)
 

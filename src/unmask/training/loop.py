@@ -31,7 +31,6 @@ from torch.utils.data import DataLoader
 
 from unmask.data.manifest import Item, thin
 from unmask.data.pairs import CropDataset, Faces, Numbers, PairDataset
-from unmask.faces.align import MARGIN
 from unmask.models.network import Network
 from unmask.models.registry import Preprocessing, architecture, create
 from unmask.models.weights import load_weights, packaged_weights
@@ -171,6 +170,7 @@ class _Run(lightning.Callback):
             self._items,
             self._faces,
             size=self._phase.size,
+            margin=config.margin,
             kinds=config.kinds,
             blend_sources=config.blend_sources,
             strength=config.augmentation,
@@ -234,6 +234,7 @@ class _Run(lightning.Callback):
             self.tune,
             self._faces,
             size=phase.size,
+            margin=self._config.margin,
             mean=self._preprocessing.mean,
             std=self._preprocessing.std,
         )
@@ -258,7 +259,7 @@ class _Run(lightning.Callback):
             input_size=self._config.size,
             mean=self._preprocessing.mean,
             std=self._preprocessing.std,
-            crop_margin=MARGIN,
+            crop_margin=self._config.margin,
             classes=("real", "fake"),
             version=version("unmask"),
             step=self._clock.step,
@@ -338,11 +339,12 @@ def predict(
     faces: Faces,
     *,
     size: int,
+    margin: float,
     mean: Sequence[float],
     std: Sequence[float],
 ) -> tuple[list[Item], np.ndarray]:
     """Return the items whose face was found and their logits (N,), from unchanged crops."""
-    data = CropDataset(items, faces, size=size)
+    data = CropDataset(items, faces, size=size, margin=margin)
     model.eval()
     device = next(model.parameters()).device
     logits = [

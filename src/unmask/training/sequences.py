@@ -154,7 +154,7 @@ class FeatureMaterial:
         self._config = config
         card = frames.network.card
         self.depends = {card.file: card.sha256}
-        self.size = frames.network.size
+        self.size, self.margin = frames.network.size, frames.network.margin
         self._looked: dict[FaceSequence, Looked] = {}
         self._blends: dict[FaceSequence, list[np.ndarray]] = {}
         for number, sequence in enumerate(sequences, start=1):
@@ -209,6 +209,7 @@ class ClipMaterial:
 
     depends: ClassVar[dict[str, str]] = {}
     features: int | None = None
+    margin = MARGIN
 
     def __init__(self, config: SequenceConfig, found: SequenceArchitecture) -> None:
         self._config, self._crops = config, Crops()
@@ -574,7 +575,7 @@ def _save(
         input_size=material.size,
         mean=preprocessing.mean,
         std=preprocessing.std,
-        crop_margin=MARGIN,
+        crop_margin=material.margin,
         classes=("real", "fake"),
         version=version("unmask"),
         step=_length(config, len(clips)),
