@@ -157,6 +157,38 @@ class TestWholeWay:
         assert "3 real and 2 fake items" in text
 
 
+def test_groups_that_the_network_was_trained_on_are_left_out(bright_is_fake, tree, tmp_path):
+    (tmp_path / "list.csv").write_text(
+        "path,label,group,split\n"
+        + "".join(
+            f"{tree / path},{path.split('/')[0]},{group},open\n"
+            for path, group in [
+                ("real/dark.png", "known"),
+                ("real/darker.png", "new"),
+                ("fake/bright/bright.png", "known"),
+                ("fake/bright/empty.png", "new"),
+            ]
+        )
+    )
+    for suffix in (".onnx", ".card.json"):
+        copied = (tmp_path / "bright").with_suffix(suffix)
+        copied.write_bytes(bright_is_fake.with_suffix(suffix).read_bytes())
+    card = json.loads((tmp_path / "bright.card.json").read_text()) | {"trained_groups": ["known"]}
+    (tmp_path / "bright.card.json").write_text(json.dumps(card))
+    asked = ("-c", tmp_path / "bright.onnx", "-o", tmp_path / "out", "--draws", 100, "-q")
+    result = run(*asked, "-t", tmp_path / "list.csv")
+    assert result.exit_code == 0, result.output
+    assert "left out, for the network was trained on them: known" in result.output
+    evaluation, rows = read(tmp_path / "out")
+    assert evaluation["left_out_as_trained_on"] == ["known"]
+    assert sorted(Path(name).name for name in rows) == ["darker.png", "empty.png"]
+    card["trained_groups"] = ["known", "new"]
+    (tmp_path / "bright.card.json").write_text(json.dumps(card))
+    result = run(*asked, "-t", tmp_path / "list.csv")
+    assert result.exit_code == 2
+    assert "trained on every group" in result.output
+
+
 def test_zip_compares_the_central_face(bright_is_fake, tmp_path):
     """A bright face in the middle, labelled fake, with a dark one beside it."""
     both = np.hstack([portrait(0.3), portrait(1.4), portrait(0.3)])

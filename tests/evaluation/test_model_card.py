@@ -35,6 +35,7 @@ def make_run(path: Path, *, sha256: str = SHA, variant: str = "as it is") -> Pat
         "checkpoint": {"name": "visual.onnx", "sha256": sha256},
         "variant": variant,
         "matched_face_size": False,
+        "left_out_as_trained_on": ["person a"],
         "limit": None,
         "results": results.evaluate(scores, draws=100),
         "real_only": results.real_only(scores),
@@ -55,6 +56,7 @@ def test_figures_commands_and_data_are_on_the_card(tmp_path):
     assert "- data set dfdc_faces, real 6000, fake 6000" in text
     assert "Small faces." in text
     assert SHA in text
+    assert "Left out, for the network was trained on these groups: person a." in text
     assert not list(tmp_path.glob("*.part"))
 
 

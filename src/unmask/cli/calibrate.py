@@ -29,20 +29,25 @@ def command(
 
     Example: unmask calibrate visual.onnx --dataset DATA_SETS --output verdict.json
     """
-    from unmask.data.manifest import check_leaks, cut_tune, merge, read_zip
+    from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
     from unmask.evaluation.calibrate import calibrate
-    from unmask.evaluation.items import TestDataError, read_test_data
-    from unmask.runtime.card import WeightError
+    from unmask.evaluation.items import TestDataError, read_test_data, without_trained
+    from unmask.runtime.card import WeightError, load_card
     from unmask.training.archives import find_archives
 
     try:
         items = cut_tune(merge(map(read_zip, find_archives(dataset))), share=tune_share, seed=seed)
         check_leaks(items)
+        shown: list[Item] = []
+        if clips is not None:
+            shown, trained = without_trained(read_test_data([clips], split="open"), load_card(model))
+            if trained:
+                typer.echo(f"clips left out, for the network was trained on them: {', '.join(trained)}")
         settings = calibrate(
             model,
             items,
             held_out=[item for item in items if item.split == "val"],
-            clips=read_test_data([clips], split="open") if clips is not None else (),
+            clips=shown,
             pictures=pictures,
             films=films,
             threads=threads,

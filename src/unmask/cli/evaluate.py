@@ -168,6 +168,8 @@ def _show(run: dict[str, Any]) -> None:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDTH)
+    if groups := run["left_out_as_trained_on"]:
+        console.print(f"left out, for the network was trained on them: {', '.join(groups)}")
     for result in run["results"]:
         title = f"{result['data_set']} {result['split']}".strip()
         found = result["faces_found"]

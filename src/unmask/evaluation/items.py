@@ -14,6 +14,7 @@ from unmask.data import registry
 from unmask.data.manifest import OVERLAP, DataError, Item, cut_tune, merge, read_zip
 from unmask.data.sets import clips, folders, lists
 from unmask.data.store import archives_at
+from unmask.runtime.card import Card
 from unmask.training.config import TrainingConfig
 
 FROZEN = clips.FROZEN
@@ -54,6 +55,17 @@ def read_test_data(
         wanted = f"no item of split {split!r}" if split is not None else "no labelled item"
         raise TestDataError(f"{paths[0]}: {wanted} (splits there: {offered})")
     return kept
+
+
+def without_trained(items: Sequence[Item], card: Card) -> tuple[list[Item], list[str]]:
+    """Leave out the items whose group the network was trained on, unless their split is that of training.
+
+    Returns:
+        The items kept, and the groups left out.
+    """
+    trained = set(card.trained_groups)
+    kept = [item for item in items if item.group not in trained or item.split in ("train", TUNE)]
+    return kept, sorted({item.group for item in items} - {item.group for item in kept})
 
 
 def _read_all(paths: Sequence[Path], *, tune_share: float | None, seed: int) -> list[Item]:

@@ -147,6 +147,9 @@ def _section(number: int, run: Run) -> Iterator[str]:
     if run["limit"] is not None:
         yield f"At most {run['limit']} items of each data set, drawn at random."
         yield ""
+    if groups := run["left_out_as_trained_on"]:
+        yield f"Left out, for the network was trained on these groups: {', '.join(groups)}."
+        yield ""
     yield from ("```", run["command"], "```")
     for result in run["results"]:
         yield from _result(result)

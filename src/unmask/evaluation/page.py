@@ -51,7 +51,9 @@ code { background: #f3f3f3; padding: .1rem .3rem; overflow-wrap: anywhere } .not
 <p><code>{{ run.command }}</code></p>
 <p class="note">Media: {{ run.variant }}. Intervals are bootstrap 95 % over groups
 ({{ run.draws }} draws); shares have Clopper-Pearson intervals. An item without an answer (no face found, not
-readable) counts as the worst possible mistake in every figure.</p>
+readable) counts as the worst possible mistake in every figure.
+{% if run.left_out_as_trained_on %}Left out, for the network was trained on these groups:
+{{ run.left_out_as_trained_on | join(", ") }}.{% endif %}</p>
 {% for r in run.results %}
 <h2>{{ r.data_set }}{% if r.split %} ({{ r.split }}){% endif %}</h2>
 <p>{{ r.real }} real and {{ r.fake }} fake items in {{ r.groups }} groups; one face found in

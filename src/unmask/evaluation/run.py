@@ -14,12 +14,13 @@ from typing import Any
 
 from unmask.data.manifest import Item
 from unmask.evaluation import metrics, page, results
-from unmask.evaluation.items import TUNE, TUNE_SHARE, read_test_data
+from unmask.evaluation.items import TUNE, TUNE_SHARE, TestDataError, read_test_data, without_trained
 from unmask.evaluation.scoring import Analyse, Run, Score, score_items
 from unmask.evaluation.variants import Variant
-from unmask.runtime.card import Card, WeightError, load_card
+from unmask.runtime.card import WEIGHTS, Card, WeightError, load_card
 
 AS_IS = Variant()
+NETWORK = "visual.onnx"
 Progress = Callable[[str, int, int], None]
 
 
@@ -77,8 +78,7 @@ def evaluate(plan: Plan, *, on_progress: Progress | None = None) -> Result:
         WeightError: the network cannot be used.
         ValueError: a part of the plan applies to no item, or tune data lack a class.
     """
-    items = _limited(read_test_data(plan.test_data, split=plan.split), plan.limit)
-    plan.variant.check(items)
+    found = read_test_data(plan.test_data, split=plan.split)
     tune = (
         read_test_data(plan.tune_data, split=TUNE, tune_share=plan.tune_share, seed=plan.tune_seed)
         if plan.tune_data
@@ -89,15 +89,20 @@ def evaluate(plan: Plan, *, on_progress: Progress | None = None) -> Result:
         return None if on_progress is None else lambda done, total: on_progress(name, done, total)
 
     with network(plan.checkpoint) as path:
+        card = load_card(WEIGHTS / NETWORK if path is None else path)
+        allowed, trained = without_trained(found, card)
+        if not allowed:
+            raise TestDataError(f"{plan.test_data[0]}: the network was trained on every group there")
+        items = _limited(allowed, plan.limit)
+        plan.variant.check(items)
         analyse = analyser(path, frames=plan.frames, threads=plan.threads, device=plan.device)
         chosen = score_items(tune, analyse, on_progress=stage("tune"))
         run = score_items(items, analyse, variant=plan.variant, on_progress=stage("test"))
-        card = None if path is None else load_card(path)
     thresholds = (
         results.Thresholds.of(chosen.scores, false_alarm_rate=plan.false_alarm_rate) if tune else None
     )
     scores = results.match_face_size(run.scores) if plan.match_face_size else run.scores
-    return Result(_summary(plan, run, scores, card, thresholds), scores, plan.variant)
+    return Result(_summary(plan, run, scores, card, thresholds, trained), scores, plan.variant)
 
 
 def _limited(items: Sequence[Item], limit: int | None) -> list[Item]:
@@ -138,21 +143,22 @@ def analyser(model: Path | None, *, frames: int | None, threads: int, device: st
     return partial(analyse, **settings)
 
 
-def _visual_sha256(tool: dict[str, Any]) -> str | None:
-    """Return the hash of the visual network that the reports name."""
-    return next((w["sha256"] for w in tool.get("weights", ()) if w["analyser"] == "visual"), None)
-
-
 def _summary(
-    plan: Plan, run: Run, scores: list[Score], card: Card | None, thresholds: results.Thresholds | None
+    plan: Plan,
+    run: Run,
+    scores: list[Score],
+    card: Card,
+    thresholds: results.Thresholds | None,
+    trained: list[str],
 ) -> dict[str, Any]:
     return {
         "schema": results.SCHEMA,
         "command": plan.command,
         "checkpoint": {
             "name": "embedded" if plan.checkpoint is None else plan.checkpoint.name,
-            "sha256": _visual_sha256(run.tool) if card is None else card.sha256,
+            "sha256": card.sha256,
         },
+        "left_out_as_trained_on": trained,
         "test_data": [path.name for path in plan.test_data],
         "split": plan.split,
         "limit": plan.limit,

@@ -24,7 +24,8 @@ FORMAT = "unmask.checkpoint/1"
 class Header:
     """What a checkpoint is: enough to rebuild, feed and judge its network.
 
-    `depends` names weight files whose output the network reads, with their sha256.
+    `depends` names weight files whose output the network reads, with their sha256. `trained_groups`: see
+    `unmask.runtime.card.Card`.
     """
 
     architecture: str
@@ -39,6 +40,7 @@ class Header:
     training_data: list[dict[str, Any]]
     tune_metrics: dict[str, float]
     depends: dict[str, str] = field(default_factory=dict)
+    trained_groups: list[str] = field(default_factory=list)
 
 
 class CheckpointError(Exception):

@@ -149,6 +149,7 @@ def _write_card(output: Path, header: checkpoint.Header) -> None:
             "outputs": OUTPUTS,
             "classes": header.classes,
             "training_data": header.training_data,
+            "trained_groups": header.trained_groups,
             "configuration": header.configuration,
             "sha256": sha256(output),
             # Crops are aligned by this detector's points: another one would frame faces differently.

@@ -41,6 +41,8 @@ from unmask.training.detector import DetectorModule, Teacher, normalise
 from unmask.training.optimiser import set_frozen
 from unmask.training.precision import LIGHTNING, fastest_precision
 
+FEW_GROUPS = 50
+"""The groups of a data set with no more than these are named in the checkpoint: a test leaves them out."""
 FEWEST_FAKES = 10
 """Kinds of which *tune* holds fewer fakes have no figure of their own."""
 CHUNK = 200
@@ -265,6 +267,7 @@ class _Run(lightning.Callback):
             step=self._clock.step,
             configuration=_without_folders(self._config),
             training_data=_count(self._items),
+            trained_groups=_few_groups(self._items),
             tune_metrics=self._tuned,
         )
         checkpoint.save(self._folder / name, self._averaged, header)
@@ -421,6 +424,14 @@ def _count(items: Sequence[Item]) -> list[dict[str, Any]]:
         key = (item.data_set, item.manipulation or "real")
         counts[key] = counts.get(key, 0) + 1
     return [{"data_set": d, "manipulation": m, "items": n} for (d, m), n in sorted(counts.items())]
+
+
+def _few_groups(items: Sequence[Item]) -> list[str]:
+    """Return the groups of the data sets that have at most `FEW_GROUPS`, such as a handful of clips."""
+    groups: dict[str, set[str]] = {}
+    for item in items:
+        groups.setdefault(item.data_set, set()).add(item.group)
+    return sorted(set().union(*(names for names in groups.values() if len(names) <= FEW_GROUPS)))
 
 
 def _log(path: Path, step: int, loss: float, speed: float, metrics: Mapping[str, float]) -> None:
