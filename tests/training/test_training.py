@@ -26,6 +26,7 @@ from unmask.training.optimiser import learning_rate  # noqa: E402
 from unmask.training.run import run, without_kinds  # noqa: E402
 
 SETTINGS = {
+    "margin": 2.5,
     "model": "efficientnet_lite0",
     "phases": [{"until": 1.0, "size": 64}],
     "steps": 6,
@@ -81,6 +82,10 @@ def test_a_checkpoint_describes_itself(trained):
     model, header = checkpoint.load(trained)
     assert (header.architecture, header.input_size, header.step) == ("efficientnet_lite0", 64, 6)
     assert {row["manipulation"] for row in header.training_data} == {"real", "stripe"}
+    assert header.crop_margin == 2.5
+    # of eight persons, all but those of *tune* were trained on
+    assert set(header.trained_groups) < {f"person{n}" for n in range(8)}
+    assert len(header.trained_groups) >= 4
     assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 1)
 
 

@@ -73,7 +73,7 @@ class Card(BaseModel):
     training_data: list[Any] = Field(default_factory=list)
     metrics: list[Metric] = Field(default_factory=list)
     trained_groups: list[str] = Field(default_factory=list)
-    """Groups (persons, source clips) trained on, of data sets with so few that testing may meet them again."""
+    """Groups (persons, source clips) trained on, of data sets with so few that a test may meet them again."""
     calibration: dict[str, Any] | None = None
     depends: dict[str, str] = Field(default_factory=dict)
     _folder: Path = PrivateAttr(default=WEIGHTS)
