@@ -19,6 +19,7 @@ from unmask.cli.app import app  # noqa: E402
 from unmask.data.manifest import DataError  # noqa: E402
 from unmask.runtime.card import load_card  # noqa: E402
 from unmask.training import checkpoint, sequences  # noqa: E402
+from unmask.training.optimiser import learning_rate, make_optimiser  # noqa: E402
 from unmask.training.sequences import SequenceConfig, run  # noqa: E402
 
 POINTS = np.array([[57, 58], [90, 55], [76, 78], [62, 93], [92, 90]], np.float64)
@@ -266,5 +267,7 @@ def test_the_command_sends_sequence_networks_here(store, settings, tmp_path):
 
 def test_settings_reach_the_optimiser():
     config = SequenceConfig(model="gru", learning_rate=0.003, schedule="linear", weight_decay=0.1)
-    optimising = config.optimising
-    assert (optimising.learning_rate, optimising.schedule, optimising.weight_decay) == (0.003, "linear", 0.1)
+    optimiser = make_optimiser(torch.nn.Linear(2, 2), config)
+    assert {group["weight_decay"] for group in optimiser.param_groups} == {0.1, 0.0}
+    # half-way between the end of the warm-up, a tenth, and the end
+    assert learning_rate(0.55, config) == pytest.approx(0.0015)

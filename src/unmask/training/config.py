@@ -29,14 +29,33 @@ class Phase(BaseModel):
     frozen_parts: int = Field(default=0, ge=0)
 
 
-class TrainingConfig(BaseModel):
+class Optimising(BaseModel):
+    """How a network is trained, whatever it sees: optimiser, rate, decay, average and loss."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    optimiser: Literal["adamw", "sgd", "sam"] = "adamw"
+    learning_rate: float = Field(default=6e-4, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    schedule: Literal["cosine", "linear"] = "cosine"
+    warm_up: float = Field(default=0.04, ge=0, lt=1)
+    flat: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the run, after the warm-up, at the full rate before it falls."""
+    weight_decay: float = Field(default=0.02, ge=0)
+    clip: float = Field(default=5.0, gt=0)
+    """Largest norm of the gradient."""
+    ema: float = Field(default=0.999, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    focal: float = Field(default=0.0, ge=0)
+    """Exponent of the focal loss; 0 is plain cross-entropy."""
+
+
+class TrainingConfig(Optimising):
     """One run: the network, what it sees, what it minimises, and on what machine.
 
     The run lasts `steps` batches; or `epochs`, each with as many pairs as there are fakes (reals, where all
     fakes are self-blends); or `minutes` of the clock.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = "efficientnet_lite0"
     pretrained: bool = True
@@ -72,22 +91,7 @@ class TrainingConfig(BaseModel):
     minutes: float | None = Field(default=None, gt=0)
     batch_size: int = Field(default=32, ge=2)
 
-    optimiser: Literal["adamw", "sgd", "sam"] = "adamw"
-    learning_rate: float = Field(default=6e-4, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
     sam_radius: float = Field(default=0.05, gt=0)
-    schedule: Literal["cosine", "linear"] = "cosine"
-    warm_up: float = Field(default=0.04, ge=0, lt=1)
-    flat: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the run, after the warm-up, at the full rate before it falls."""
-    weight_decay: float = Field(default=0.02, ge=0)
-    clip: float = Field(default=5.0, gt=0)
-    """Largest norm of the gradient."""
-    ema: float = Field(default=0.999, ge=0, lt=1)
-
-    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
-    focal: float = Field(default=0.0, ge=0)
-    """Exponent of the focal loss; 0 is plain cross-entropy."""
     mix_up: float = Field(default=0.0, ge=0)
     """Both parameters of the beta distribution that pictures are mixed by; 0 mixes none."""
     teacher: str | None = None

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from unmask.models.network import Network
-from unmask.training.config import TrainingConfig
+from unmask.training.config import Optimising
 
 
-def learning_rate(progress: float, config: TrainingConfig) -> float:
+def learning_rate(progress: float, config: Optimising) -> float:
     """Return the rate at a share of the run (0..1): linear warm-up, plateau, then down to zero."""
     if progress < config.warm_up:
         return config.learning_rate * progress / config.warm_up
@@ -25,7 +25,7 @@ def learning_rate(progress: float, config: TrainingConfig) -> float:
     return config.learning_rate * share
 
 
-def make_optimiser(model: nn.Module, config: TrainingConfig) -> torch.optim.Optimizer:
+def make_optimiser(model: nn.Module, config: Optimising) -> torch.optim.Optimizer:
     """Make the optimiser of a run; weights of convolutions and linear layers decay, the others do not."""
     decayed = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]

@@ -24,7 +24,7 @@ from typing import Any, ClassVar, Literal
 import cv2
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from torch import Tensor, nn
@@ -50,7 +50,7 @@ from unmask.runtime.card import WEIGHTS
 from unmask.runtime.network import VisualNetwork
 from unmask.training import checkpoint
 from unmask.training.archives import find_archives
-from unmask.training.config import TrainingConfig
+from unmask.training.config import Optimising
 from unmask.training.curve import draw_curve
 from unmask.training.objective import focal_loss, smooth
 from unmask.training.optimiser import Average, learning_rate, make_optimiser
@@ -71,10 +71,8 @@ PROGRESS_EVERY = 20
 Inputs = tuple[Tensor, ...]
 
 
-class SequenceConfig(BaseModel):
+class SequenceConfig(Optimising):
     """One run: the network, the clips and how they are sampled, and what is minimised."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str
     frame_network: str | None = None
@@ -106,16 +104,11 @@ class SequenceConfig(BaseModel):
     batch_size: int = Field(default=16, ge=2)
     optimiser: Literal["adamw", "sgd"] = "adamw"
     learning_rate: float = Field(default=5e-4, gt=0)
-    momentum: float = Field(default=0.9, ge=0, lt=1)
-    schedule: Literal["cosine", "linear"] = "cosine"
     warm_up: float = Field(default=0.1, ge=0, lt=1)
-    flat: float = Field(default=0.0, ge=0, lt=1)
     weight_decay: float = Field(default=0.05, ge=0)
     clip: float = Field(default=1.0, gt=0)
-    """Largest norm of the gradient."""
     ema: float = Field(default=0.99, ge=0, lt=1)
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
-    focal: float = Field(default=0.0, ge=0)
 
     evaluate_every: int = Field(default=100, ge=1)
     """Steps between two looks at the held-out clips, for the log alone; the state is saved as often."""
@@ -126,12 +119,6 @@ class SequenceConfig(BaseModel):
     def blends(self) -> bool:
         """Whether self-blends are among the training sequences."""
         return self.self_blends > 0 and not self.permuted
-
-    @property
-    def optimising(self) -> TrainingConfig:
-        """The settings that `training.optimiser` reads."""
-        names = ("optimiser", "learning_rate", "momentum", "schedule", "warm_up", "flat", "weight_decay")
-        return TrainingConfig(**{name: getattr(self, name) for name in names})
 
 
 class FeatureMaterial:
@@ -405,7 +392,7 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     network = create(config.model, features=material.features)
-    optimiser = make_optimiser(network, config.optimising)
+    optimiser = make_optimiser(network, config)
     average = Average(network, config.ema)
     steps = _length(config, len(clips))
     step = _restore(folder / STATE, network, optimiser, average)
@@ -472,7 +459,7 @@ def _step(
     torch.manual_seed((config.seed << 32) + step)
     network.train()
     for group in optimiser.param_groups:
-        group["lr"] = learning_rate(step / steps, config.optimising)
+        group["lr"] = learning_rate(step / steps, config)
     logits = network(*inputs).flatten()
     loss = focal_loss(logits, smooth(labels, config.label_smoothing), config.focal)
     if not math.isfinite(loss.item()):
