@@ -78,7 +78,7 @@ class SequenceConfig(Optimising):
     frame_network: str | None = None
     """The exported network whose features a model reads that reads features; the embedded one without."""
     archives: list[str] = Field(default_factory=list)
-    splits: list[str] = ["train"]
+    splits: list[str] = Field(default_factory=lambda: ["train"])
     """The splits whose clips are used."""
     folds: int = Field(default=5, ge=2)
 
