@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 pytest.importorskip("torch", reason="needs the train extra")
 
 from unmask.cli.app import app
+from unmask.data.pairs import CANVAS_PIXELS
 
 runner = CliRunner()
 
@@ -27,8 +28,9 @@ def test_a_sheet_has_a_row_for_each_fake(portrait, tmp_path, kind):
     assert done.exit_code == 0, done.output
     assert "3 fakes" in done.output
     pixels = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
-    assert pixels.shape == (3 * 246 + 6, 4 * 246 + 6, 3)
-    face, fake = pixels[6:246, 6:246], pixels[6:246, 6 + 3 * 246 : 246 + 3 * 246]
+    side, step = CANVAS_PIXELS, CANVAS_PIXELS + 6
+    assert pixels.shape == (3 * step + 6, 4 * step + 6, 3)
+    face, fake = (pixels[6 : 6 + side, x : x + side] for x in (6, 6 + 3 * step))
     assert 0.2 < np.abs(face - fake).mean() < 30
 
 

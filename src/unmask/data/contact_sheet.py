@@ -24,7 +24,7 @@ def canvas(pixels: np.ndarray, points: np.ndarray, landmarks: np.ndarray) -> tup
         landmarks: (478, 2) or (478, 3) mesh points in picture pixels.
 
     Returns:
-        The square (240, 240, 3), and points and landmarks (478, 2) in its pixels.
+        The square (S, S, 3), S being `CANVAS_PIXELS`, and points and landmarks (478, 2) in its pixels.
     """
     base = canvas_matrix(points)
 
