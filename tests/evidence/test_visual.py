@@ -178,7 +178,7 @@ def test_a_heat_map_shows_where_the_score_comes_from(tiny):
     assert (laid[:50] == 0).all()
 
 
-def test_each_face_is_judged_as_it_is_and_mirrored(tiny):
+def test_each_face_of_a_picture_is_judged_as_it_is_and_mirrored(tiny):
     heats = []
     analyser = start(tiny, "picture", on_heat=heats.append)
     seen = frame(100)
@@ -187,6 +187,17 @@ def test_each_face_is_judged_as_it_is_and_mirrored(tiny):
     # this network's map of a mirrored picture is the mirrored map: turned back, nothing has changed
     assert heats[0].values[:, 2] == pytest.approx(-2.8, abs=0.2)
     assert heats[0].values[:, -2] == pytest.approx(5.2, abs=0.2)
+
+
+@pytest.mark.parametrize(("kind", "looks"), [("picture", 2), ("video", 1)])
+def test_a_frame_of_a_clip_is_judged_once(tiny, monkeypatch, kind, looks):
+    analyser = start(tiny, kind)
+    network, seen = analyser._network, []
+    infer = network.infer
+    monkeypatch.setattr(network, "infer", lambda crops: seen.append(len(crops)) or infer(crops))
+    analyser.observe(frame(100), [face()])
+    analyser.conclude()
+    assert seen == [1] * looks
 
 
 def test_a_missing_network_says_what_to_do(tmp_path):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
@@ -26,7 +29,7 @@ def random_network(name: str):
     return model.eval()
 
 
-def save(path, model, name: str, size: int, configuration: dict) -> None:
+def save(path, model, name: str, size: int, configuration: dict, **changes) -> None:
     expects = architecture(name).preprocessing
     header = checkpoint.Header(
         architecture=name,
@@ -41,6 +44,7 @@ def save(path, model, name: str, size: int, configuration: dict) -> None:
         training_data=[],
         tune_metrics={},
     )
+    header = replace(header, **changes)
     checkpoint.save(path, model, header)
 
 
@@ -68,6 +72,53 @@ def test_an_exported_network_answers_as_the_checkpoint_does(tmp_path, name, size
     assert (answer.maps.shape, answer.embeddings.shape) == ((3, *shape), (3, width))
     constant = model.classifier.bias.item()
     np.testing.assert_allclose(answer.maps.mean((1, 2)) + constant, answer.logits, atol=1e-3)
+
+
+def test_two_networks_are_exported_as_one_that_averages_them(tmp_path):
+    """The first sees the middle 64 of 80 pixels as they are, the second all of them reduced to 64."""
+    models = [random_network("efficientnet_lite0") for _ in range(2)]
+    with torch.no_grad():
+        models[1].classifier.bias.fill_(1.5)
+        models[1].classifier.weight.mul_(-2)
+    for number, (model, margin, groups) in enumerate(zip(models, (2.0, 2.5), (["b"], ["a"]), strict=True)):
+        save(
+            tmp_path / f"{number}.safetensors",
+            model,
+            "efficientnet_lite0",
+            64,
+            {},
+            crop_margin=margin,
+            trained_groups=groups,
+            training_data=[{"data_set": "x", "items": 10 + number}],
+        )
+    exported = export(tmp_path / "0.safetensors", tmp_path / "both.onnx", others=[tmp_path / "1.safetensors"])
+    network = VisualNetwork(exported, threads=1)
+    assert (network.size, network.margin) == (80, 2.5)
+    assert network.card.trained_groups == ["a", "b"]
+    assert network.card.training_data == [{"data_set": "x", "items": 11}]
+    rows = np.arange(80)
+    waves = np.sin(rows / 9)[:, None, None] * np.cos(rows / 7)[None, :, None] * np.ones(3)
+    crop = (120 + 60 * waves).astype(np.uint8)[None]
+    answer = network.infer(crop)
+    expects = architecture("efficientnet_lite0").preprocessing
+    small = cv2.resize(crop[0], (64, 64), interpolation=cv2.INTER_AREA)
+    embeddings, constants, logits = [], [], []
+    for model, seen in zip(models, (crop[0, 8:72, 8:72], small), strict=True):
+        x = (seen / 255 - expects.mean) / expects.std
+        with torch.inference_mode():
+            pooled = model.pool(
+                model.forward_features(torch.tensor(x, dtype=torch.float32).permute(2, 0, 1)[None])
+            )
+            logits.append(model.classifier(pooled).item())
+        embeddings.append(pooled[0])
+        constants.append(model.classifier.bias.item())
+    assert answer.embeddings.shape == (1, 2560)
+    # Half-precision weights; the two ways of reducing a picture differ a little.
+    np.testing.assert_allclose(answer.embeddings[0, :1280], embeddings[0], atol=0.02, rtol=0.02)
+    np.testing.assert_allclose(answer.embeddings[0, 1280:], embeddings[1], atol=0.1)
+    assert answer.logits[0] == pytest.approx(np.mean(logits), abs=0.1 * (1 + abs(np.mean(logits))))
+    assert answer.maps.shape == (1, 10, 10)
+    assert answer.maps.mean() + np.mean(constants) == pytest.approx(answer.logits[0], abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["efficientnet_b0", "tf_efficientnet_lite1", "xception", "meso4"])

@@ -9,12 +9,15 @@ import typer
 
 
 def command(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint written by unmask train.")],
+    checkpoints: Annotated[
+        list[Path],
+        typer.Argument(help="Checkpoints written by unmask train; the answers of several are averaged."),
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The ONNX file; beside the checkpoint by default.")
     ] = None,
 ) -> None:
-    """Export a checkpoint to ONNX, with a card that says what it is.
+    """Export a checkpoint, or several as one network, to ONNX, with a card that says what it is.
 
     Example: unmask export runs/visual/best.safetensors --output visual.onnx
     """
@@ -28,7 +31,7 @@ def command(
         )
         raise typer.Exit(2) from None
     try:
-        written = export(checkpoint, output)
+        written = export(checkpoints[0], output, others=checkpoints[1:])
     except (CheckpointError, OSError, RuntimeError) as error:
         typer.echo(f"unmask export: {error}", err=True)
         raise typer.Exit(1) from None

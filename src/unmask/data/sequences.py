@@ -253,8 +253,8 @@ class Looked:
 
     @property
     def frame_logits(self) -> np.ndarray:
-        """The (N,) logits as the product counts them: the mean of both looks."""
-        return self.logits.mean(axis=1)
+        """The (N,) logits as the product counts them in a clip: of the crops as they are."""
+        return self.logits[:, 0]
 
 
 class FrameFeatures:

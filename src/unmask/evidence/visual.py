@@ -109,11 +109,14 @@ class Visual:
         pending, self._pending = self._pending, []
         crops = np.stack([item.pixels for item in pending])
         answer = self._network.infer(crops)
-        # Each face is judged as it is and mirrored. On *tune* (at most 600 pictures of each data set and
-        # manipulation) the mean raises the AUC of DFDC from .878 to .887, of all kinds from .879 to .890.
-        mirrored = self._network.infer(crops[:, :, ::-1])
-        logits = (answer.logits.astype(np.float64) + mirrored.logits) / 2
-        maps = (answer.maps + mirrored.maps[:, :, ::-1]) / 2
+        logits, maps = answer.logits.astype(np.float64), answer.maps
+        if self._picture:
+            # A face in a picture is judged as it is and mirrored; a clip has frames enough to average. On
+            # *tune* (at most 350 pictures of each data set and manipulation) the mean of both looks raises
+            # the AUC of DFDC from .888 to .894, of all kinds from .908 to .914.
+            mirrored = self._network.infer(crops[:, :, ::-1])
+            logits = (logits + mirrored.logits) / 2
+            maps = (maps + mirrored.maps[:, :, ::-1]) / 2
         for item, logit, heat, embedding in zip(pending, logits, maps, answer.embeddings, strict=True):
             self._tracks[item.face.track].add(float(logit), item.face.time, embedding)
             if self._on_features is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unmask.faces.detect import NETWORK as DETECTOR
@@ -49,6 +52,53 @@ class Exported(nn.Module):
         return logit, self.model.activation_map(features), embedding
 
 
+class Together(nn.Module):
+    """Several networks that judge one crop; outputs as those of `Exported`.
+
+    The crop is as wide as the widest member's. A member with a tighter crop sees the middle of it, and each
+    sees it at its own size. The logit is the mean of theirs, the map the mean of their maps, each laid where
+    its crop lies, and the embeddings are joined.
+
+    Args:
+        members: the networks.
+        margins: side of each one's crop as a multiple of the distance between the eyes.
+        sizes: side of each one's crop in pixels.
+    """
+
+    CELL = 8
+    """Side of a cell of the map in pixels."""
+
+    def __init__(self, members: Sequence[Exported], margins: Sequence[float], sizes: Sequence[int]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self.sizes = list(sizes)
+        self.margin = max(margins)
+        side = max(size * self.margin / margin for size, margin in zip(sizes, margins, strict=True))
+        self.cells = round(side / self.CELL)
+        self.size = self.cells * self.CELL
+        # So many cells are cut off on each side for each member.
+        self.offsets = [round((1 - margin / self.margin) * self.cells / 2) for margin in margins]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
+        logits, maps, embeddings = [], [], []
+        for member, offset, size in zip(self.members, self.offsets, self.sizes, strict=True):
+            cut, cells = offset * self.CELL, self.cells - 2 * offset
+            part = pixels[:, :, cut : self.size - cut, cut : self.size - cut]
+            if part.shape[-1] != size:
+                part = functional.interpolate(part, size=(size, size), mode="bilinear", antialias=True)
+            logit, found, embedding = member(part)
+            found = found.unsqueeze(1)
+            spread = functional.interpolate(found, size=(cells, cells), mode="bilinear")
+            # The mean stays: it is what the logit goes by.
+            spread = spread + (found.mean((2, 3), keepdim=True) - spread.mean((2, 3), keepdim=True))
+            spread = spread * (self.cells / cells) ** 2
+            maps.append(functional.pad(spread, (offset, offset, offset, offset)).squeeze(1))
+            logits.append(logit)
+            embeddings.append(embedding)
+        return torch.stack(logits).mean(0), torch.stack(maps).mean(0), torch.cat(embeddings, 1)
+
+
 def fuse_normalisation(model: Network) -> None:
     """Fold the batch normalisation `x_norm` into the convolution `x_conv` before it, everywhere, in place."""
     for module in model.modules():
@@ -74,25 +124,29 @@ def halve_weights(graph: onnx.ModelProto) -> None:
         graph.graph.node.insert(0, node)
 
 
-def export(path: Path, output: Path | None = None) -> Path:
+def export(path: Path, output: Path | None = None, *, others: Sequence[Path] = ()) -> Path:
     """Export a checkpoint to ONNX with its card beside it, and return the ONNX file.
 
     Args:
         path: a checkpoint written by `unmask train`.
         output: the ONNX file to write; beside the checkpoint where not given.
+        others: further checkpoints, whose answers are averaged with the first one's (`Together`).
 
     Raises:
-        CheckpointError: the checkpoint cannot be used.
+        CheckpointError: a checkpoint cannot be used.
         RuntimeError: the exported network does not answer as the checkpoint does.
     """
-    model, header = checkpoint.load(path)
+    loaded = [checkpoint.load(place) for place in (path, *others)]
     output = output or path.with_suffix(".onnx")
+    headers = [header for _, header in loaded]
+    network = _joined(loaded)
+    header = headers[0] if not others else _joined_header(headers, network)
     size = header.input_size
     pixels = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
     with torch.inference_mode():
-        expected = Exported(model, header.mean, header.std).eval()(pixels)
-    fuse_normalisation(model)
-    network = Exported(model, header.mean, header.std).eval()
+        expected = network(pixels)
+    for model, _ in loaded:
+        fuse_normalisation(model)
     program = torch.onnx.export(
         network,
         (pixels,),
@@ -115,6 +169,31 @@ def export(path: Path, output: Path | None = None) -> Path:
     part.replace(output)
     _write_card(output, header)
     return output
+
+
+def _joined(loaded: Sequence[tuple[Network, checkpoint.Header]]) -> Exported | Together:
+    members = [Exported(model, header.mean, header.std).eval() for model, header in loaded]
+    if len(members) == 1:
+        return members[0]
+    headers = [header for _, header in loaded]
+    return Together(members, [h.crop_margin for h in headers], [h.input_size for h in headers]).eval()
+
+
+def _joined_header(headers: Sequence[checkpoint.Header], network: nn.Module) -> checkpoint.Header:
+    """Describe several networks as one: the data are those of the one that saw most."""
+    assert isinstance(network, Together)
+    data = max((h.training_data for h in headers), key=lambda rows: sum(row["items"] for row in rows))
+    return replace(
+        headers[0],
+        architecture=" + ".join(h.architecture for h in headers),
+        input_size=network.size,
+        crop_margin=network.margin,
+        step=sum(h.step for h in headers),
+        configuration={"members": [h.configuration for h in headers]},
+        training_data=data,
+        trained_groups=sorted({group for h in headers for group in h.trained_groups}),
+        tune_metrics={},
+    )
 
 
 def _compare(path: Path, pixels: Tensor, expected: tuple[Tensor, ...]) -> None:
@@ -160,6 +239,8 @@ def _write_card(output: Path, header: checkpoint.Header) -> None:
 
 
 def _origin(header: checkpoint.Header) -> str:
+    if members := header.configuration.get("members"):
+        return f"{len(members)} networks trained by unmask train, their answers averaged"
     start = header.configuration.get("initial")
     if start:
         return f"trained by unmask train; starting weights {Path(start).name}"
