@@ -52,6 +52,8 @@ def measure(command: list[str], threads: int) -> tuple[Run, str]:
         SystemExit: the command failed.
     """
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    # Byte code is kept, as after any installation: the first, unmeasured run writes it.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
         process = subprocess.Popen(command, stdout=out, stderr=errors, env=environment)

@@ -31,7 +31,11 @@ from unmask.verdict.fusion import merge, weight_shares
 from unmask.verdict.settings import VerdictSettings, uncalibrated
 
 TRACK_RATE = 10.0
-"""Frames per second that the tracker sees, whatever the analysers want."""
+"""Frames per second that the tracker sees, whatever the analysers want, except as `SPARSE_RATE` says."""
+SPARSE_RATE = 5.0
+"""Frames per second that the tracker sees where those to be examined lie `SPARSE` apart or further."""
+SPARSE = 0.31
+"""Seconds."""
 MAX_GAPS = 5
 """So many damaged stretches are listed one by one."""
 SOUND_ONLY = "The file has sound but no picture; voices are not judged by this version."
@@ -158,7 +162,7 @@ def analyse(
                 "every_frame": every_frame,
                 "start": start,
                 "end": end,
-                "track_rate": TRACK_RATE,
+                "track_rate": run.rate,
                 "device": device,
                 "prior": decision.prior,
                 "analysers": [analyser.name for analyser in examiners],
@@ -194,7 +198,10 @@ class _Pass:
         self._some = [a for a in analysers if a not in self._every]
         self._landmarks = any(a.needs.landmarks for a in analysers)
         self._meshes = landmarker if any(a.needs.landmarks for a in self._every) else None
-        self._ticks = Ticks(TRACK_RATE)
+        sparse = spread is not None and spread.interval >= SPARSE and not self._every
+        self.rate = SPARSE_RATE if sparse else TRACK_RATE
+        """Frames per second that the tracker sees."""
+        self._ticks = Ticks(self.rate)
         self._between = Between()
         self._gaps: list[Gap] = []
 

@@ -57,6 +57,11 @@ class Spread:
         self._taken = 0
         self._looks: dict[int, tuple[int, float]] = {}
 
+    @property
+    def interval(self) -> float:
+        """Seconds from one sample to the next, as things stand."""
+        return self._interval
+
     def choose(self, time: float | None, faces: Sequence[Face]) -> list[Face] | None:
         """Return the faces of a tracker's frame that are to be examined, or None to pass it over."""
         if time is None:

@@ -36,7 +36,7 @@ MIN_EXPOSURE = 12
 DFDC crops of *tune* between 12 and 20 are told apart as well as others (AUC .95)."""
 MIN_FRAMES = 3
 """A track of a clip with fewer judged frames is too short."""
-BATCH = 8
+BATCH = 4
 DECIMALS = 4
 """Measurements in logits are rounded, so that reports do not differ by the last bits of a sum."""
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")

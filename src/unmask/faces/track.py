@@ -56,7 +56,7 @@ SAME_PLACE = 0.3
 """Overlap (intersection over union) from which two boxes are held to be one face."""
 INSIDE = 0.7
 """Share of the smaller box within the larger from which the less sure one is held to be part of a face."""
-SEARCH_EVERY = 0.3
+SEARCH_EVERY = 0.5
 """Seconds between searches of the whole frame while every known face is found nearby."""
 FOLLOWED = 3
 """With more faces than this, a search of the whole frame costs less than one near each."""
