@@ -328,6 +328,22 @@ def test_an_unknown_duration_is_said_and_sampled_ever_more_rarely(monkeypatch, m
     )
 
 
+@pytest.mark.parametrize(("seconds", "rate", "seen"), [(12, 5.0, 60), (3, 10.0, 30)])
+def test_the_tracker_sees_fewer_frames_where_few_are_judged(seconds, rate, seen, monkeypatch, model):
+    """32 judged frames lie 0.375 s apart in 12 s, and 0.09 s in 3 s."""
+    counts = []
+    update = pipeline.Tracker.update
+    monkeypatch.setattr(
+        pipeline.Tracker, "update", lambda *args, **options: counts.append(1) or update(*args, **options)
+    )
+    monkeypatch.setattr(
+        pipeline, "read", stream([k / 10 for k in range(10 * seconds)], duration=float(seconds))
+    )
+    report = analyse("clip", model=model)
+    assert report.tool.settings["track_rate"] == rate
+    assert len(counts) == seen
+
+
 def test_a_cut_ends_the_track_but_not_the_person(monkeypatch, model):
     times = [k / 10 for k in range(20)]
     monkeypatch.setattr(pipeline, "read", stream(times, duration=2.0, extra=[(10, Cut(1.0))]))
