@@ -223,7 +223,7 @@ def compare_networks(work: Path, place: Path, *, permutations: int, video: bool)
         print(table_row(name, scored, beside), flush=True)
     aucs = []
     for seed in range(1, permutations + 1):
-        settings = {"model": PERMUTED, "permuted": True, "seed": seed}
+        settings = {"model": PERMUTED, "permute_labels": True, "seed": seed}
         scored = answers(work, place / f"{PERMUTED}-permuted-{seed}", settings)
         aucs.append(float(scored.auc(np.ones((1, len(scored.fake))))[0]))
     if aucs:

@@ -95,7 +95,7 @@ class SequenceConfig(Optimising):
     """Pairs of a real sequence and its self-blend, made of each real clip."""
     blend_share: float = Field(default=0.4, ge=0, le=1)
     """Share of these among the training sequences, where there are any."""
-    permuted: bool = False
+    permute_labels: bool = False
     """Shuffle the labels among the clips and leave self-blends out: what can the recipe not have learned?"""
 
     steps: int = Field(default=200, ge=1)
@@ -118,7 +118,7 @@ class SequenceConfig(Optimising):
     @property
     def blends(self) -> bool:
         """Whether self-blends are among the training sequences."""
-        return self.self_blends > 0 and not self.permuted
+        return self.self_blends > 0 and not self.permute_labels
 
 
 class FeatureMaterial:
@@ -312,7 +312,7 @@ def _labelled(sequences: Sequence[FaceSequence], config: SequenceConfig) -> list
     if len(set(fakes)) < 2:
         splits = ", ".join(config.splits)
         raise ValueError(f"real and fake clips are needed; the splits {splits} hold {len(sequences)} clips")
-    if config.permuted:
+    if config.permute_labels:
         fakes = list(np.random.default_rng(config.seed).permutation(fakes))
     return [Labelled(s, bool(fake)) for s, fake in zip(sequences, fakes, strict=True)]
 
