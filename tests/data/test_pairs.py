@@ -15,7 +15,9 @@ from skimage import data as pictures  # noqa: E402
 
 from unmask.data.augment import Draw, Strength  # noqa: E402
 from unmask.data.index import IndexedFace  # noqa: E402
-from unmask.data.pairs import Numbers, PairDataset  # noqa: E402
+from unmask.data.pairs import Meshes, Numbers, PairDataset  # noqa: E402
+from unmask.data.selfblend import lay_mesh  # noqa: E402
+from unmask.faces.landmarks import EYE_CORNERS  # noqa: E402
 from unmask.training.archives import training_items  # noqa: E402
 
 POINTS = np.array([[55, 62], [95, 62], [75, 85], [58, 105], [92, 105]], np.float32)
@@ -109,3 +111,18 @@ def test_a_picture_is_cut_off_beyond_the_face_and_nothing_else_happens(seed, sca
     same, corner = Draw(seed, Strength(border=0.0)).cut(picture, points)
     assert same is picture
     assert corner.tolist() == [0, 0]
+
+
+def test_a_fake_is_made_of_the_face_s_own_landmarks_where_there_is_a_face():
+    # Eyes, nose and corners of the mouth, as the detector finds them in the whole picture.
+    face = np.array([[200, 102], [247, 103], [220, 125], [199, 143], [240, 144]], np.float32) - (150, 50)
+    pixels = cv2.resize(pictures.astronaut()[50:200, 150:300], None, fx=2, fy=2)
+    points = face * 2 + 0.5
+    meshes = Meshes()
+    own, mean = meshes.of(pixels, points), lay_mesh(points)
+    assert own.shape == mean.shape == (478, 2)
+    eyes = own[list(EYE_CORNERS)].mean(axis=0)
+    np.testing.assert_allclose(eyes, points[:2].mean(axis=0), atol=8)
+    assert np.abs(own - mean).max() > 3
+    empty = np.full_like(pixels, 128)
+    np.testing.assert_array_equal(meshes.of(empty, points), mean)

@@ -23,6 +23,7 @@ from unmask.data.manifest import Item
 from unmask.data.selfblend import SelfBlend, lay_mesh, self_blend
 from unmask.data.selfswap import Renderer, self_swap
 from unmask.faces.align import MARGIN, crop_matrix, warp
+from unmask.faces.landmarks import PRESENCE, Landmarker, square_of_landmarks
 
 SELF_BLEND = "self-blend"
 SELF_SWAP = "self-swap"
@@ -30,7 +31,7 @@ OWN_KINDS = (SELF_BLEND, SELF_SWAP)
 """Kinds of fakes that are made here, from the reals."""
 CANVAS = 3.4
 """Side of the square on which a self-blend is made, as a multiple of the distance between the eyes."""
-CANVAS_PIXELS = 256
+CANVAS_PIXELS = 320
 
 
 def canvas_matrix(points: np.ndarray) -> np.ndarray:
@@ -60,6 +61,29 @@ class Pictures:
         if item.path not in self._open:
             self._open[item.path] = zipfile.ZipFile(item.path)
         return self._open[item.path].read(item.member)
+
+
+class Meshes:
+    """Finds the landmarks of faces that a fake is made of, each process with its own network."""
+
+    def __init__(self) -> None:
+        self._landmarker: Landmarker | None = None
+
+    def __getstate__(self) -> dict:
+        return {"_landmarker": None}
+
+    def of(self, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Return the (478, 2) landmarks of a face, or the mean mesh laid on its points where none are seen.
+
+        Args:
+            pixels: (H, W, 3) uint8 RGB.
+            points: (5, 2) points of the face in it.
+        """
+        laid = lay_mesh(points)
+        if self._landmarker is None:
+            self._landmarker = Landmarker(threads=1)
+        own, presence = self._landmarker.mesh(pixels, square_of_landmarks(laid))
+        return own[:, :2].astype(float) if presence >= PRESENCE else laid
 
 
 Faces = Mapping[tuple[Path, str], IndexedFace | None]
@@ -109,6 +133,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self._strength = strength
         self._seed = seed
         self._pictures = Pictures()
+        self._meshes = Meshes()
         usable = [item for item in items if faces.get(item.place) is not None]
         reals = [item for item in usable if item.label == "real"]
         self._usable = usable
@@ -170,11 +195,12 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         base = canvas_matrix(self._points(item))
         canvas = warp(self._pictures.read(item), base, CANVAS_PIXELS)
         points = self._points(item) @ base[:, :2].T + base[:, 2]
+        mesh = self._meshes.of(canvas, points)
         blend: SelfBlend
         if kind == SELF_SWAP:
-            blend = self_swap(canvas, points, lay_mesh(points), rng, renderer=self._renderer)
+            blend = self_swap(canvas, points, mesh, rng, renderer=self._renderer)
         else:
-            blend = self_blend(canvas, lay_mesh(points), rng)
+            blend = self_blend(canvas, mesh, rng)
         return [self._augmented(pixels, points, draw) for pixels in (canvas, blend.fake)]
 
     def _crop(self, item: Item, draw: Draw) -> np.ndarray:
