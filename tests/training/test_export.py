@@ -2,50 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
+from random_networks import random_network, save  # noqa: E402
 from torch import nn  # noqa: E402
 
-from unmask.faces.align import MARGIN  # noqa: E402
 from unmask.models.registry import architecture, create  # noqa: E402
 from unmask.runtime.card import load_card, verify  # noqa: E402
 from unmask.runtime.network import VisualNetwork  # noqa: E402
-from unmask.training import checkpoint  # noqa: E402
 from unmask.training.export import Exported, export, fuse_normalisation  # noqa: E402
-
-
-def random_network(name: str):
-    torch.manual_seed(0)
-    model = create(name)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, 0.0, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-    return model.eval()
-
-
-def save(path, model, name: str, size: int, configuration: dict, **changes) -> None:
-    expects = architecture(name).preprocessing
-    header = checkpoint.Header(
-        architecture=name,
-        input_size=size,
-        mean=expects.mean,
-        std=expects.std,
-        crop_margin=MARGIN,
-        classes=("real", "fake"),
-        version="0",
-        step=0,
-        configuration=configuration,
-        training_data=[],
-        tune_metrics={},
-    )
-    header = replace(header, **changes)
-    checkpoint.save(path, model, header)
 
 
 @pytest.mark.parametrize(

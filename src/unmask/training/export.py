@@ -24,6 +24,8 @@ OUTPUTS = ("logit", "map", "embedding")
 OPSET = 20
 SMALLEST_HALVED = 256
 """Weights with fewer values stay in single precision."""
+HALVED = "_half"
+"""Ends the names of weights in half precision."""
 
 
 class Exported(nn.Module):
@@ -101,13 +103,21 @@ class Together(nn.Module):
 
 def fuse_normalisation(model: Network) -> None:
     """Fold the batch normalisation `x_norm` into the convolution `x_conv` before it, everywhere, in place."""
-    for module in model.modules():
-        for name, child in list(module.named_children()):
-            if name.endswith("_conv") and isinstance(child, nn.Conv2d):
-                norm_name = name.removesuffix("_conv") + "_norm"
-                norm = getattr(module, norm_name)
-                setattr(module, name, fuse_conv_bn_eval(child, norm))
-                setattr(module, norm_name, nn.Identity())
+    for conv_name, norm_name in folded_pairs(model):
+        conv, norm = model.get_submodule(conv_name), model.get_submodule(norm_name)
+        assert isinstance(conv, nn.Conv2d)
+        assert isinstance(norm, nn.BatchNorm2d)
+        model.set_submodule(conv_name, fuse_conv_bn_eval(conv, norm))
+        model.set_submodule(norm_name, nn.Identity())
+
+
+def folded_pairs(model: nn.Module) -> list[tuple[str, str]]:
+    """Return the full names of the convolutions, and of the normalisations that are folded into them."""
+    return [
+        (name, name.removesuffix("_conv") + "_norm")
+        for name, module in model.named_modules()
+        if name.endswith("_conv") and isinstance(module, nn.Conv2d)
+    ]
 
 
 def halve_weights(graph: onnx.ModelProto) -> None:
@@ -118,8 +128,8 @@ def halve_weights(graph: onnx.ModelProto) -> None:
             continue
         values = numpy_helper.to_array(tensor).astype(np.float16)
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(values, name + "_half"))
-        casts.append(helper.make_node("Cast", [name + "_half"], [name], to=TensorProto.FLOAT))
+        tensor.CopyFrom(numpy_helper.from_array(values, name + HALVED))
+        casts.append(helper.make_node("Cast", [name + HALVED], [name], to=TensorProto.FLOAT))
     for node in reversed(casts):
         graph.graph.node.insert(0, node)
 

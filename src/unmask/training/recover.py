@@ -1,0 +1,144 @@
+"""From the product's format back to checkpoints, where only the ONNX file of a network is left.
+
+`unmask export` folds the batch normalisation into the convolutions before it. What is recovered has each
+normalisation as an identity that adds the bias: it answers as the ONNX file does and can be exported
+again, alone or with others. Trained on, it needs its normalisation held still (`frozen_norm` of a phase), for
+the statistics that were folded are gone.
+
+    python -m unmask.training.recover visual.onnx --output runs/recovered
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from unmask.models.network import Network
+from unmask.models.registry import create
+from unmask.runtime.card import Card, WeightError, load_card, verify
+from unmask.training import checkpoint
+from unmask.training.config import TrainingConfig
+from unmask.training.export import HALVED, folded_pairs
+
+JOINT = " + "
+"""Between the architectures of several networks in one file."""
+
+
+def recover(path: Path, folder: Path) -> list[Path]:
+    """Write a checkpoint for each network in an exported file.
+
+    Args:
+        path: an ONNX file of `unmask export`, its card beside it.
+        folder: where the checkpoints are written, named by the file and their number.
+
+    Raises:
+        WeightError: the card is missing or does not belong to the file.
+        ValueError: the file holds other weights than the networks that its card names.
+    """
+    card = load_card(path)
+    verify(card)
+    values = _weights(path)
+    names = card.architecture.split(JOINT)
+    written = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, name in enumerate(names):
+        prefix = f"members.{number}.model." if len(names) > 1 else "model."
+        own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
+        model = create(name, num_classes=1)
+        _fill(model, own, path)
+        place = folder / (path.stem + (f"-{number + 1}" if len(names) > 1 else "") + ".safetensors")
+        checkpoint.save(place, model, _header(card, name, number, len(names)))
+        written.append(place)
+    return written
+
+
+def _weights(path: Path) -> dict[str, np.ndarray]:
+    values = {}
+    for tensor in onnx.load(path).graph.initializer:
+        values[tensor.name.removesuffix(HALVED)] = numpy_helper.to_array(tensor).astype(np.float32)
+    return values
+
+
+def _fill(model: Network, values: Mapping[str, np.ndarray], path: Path) -> None:
+    """Put weights with folded normalisation into a network."""
+    state: dict[str, Tensor] = model.state_dict()
+    for conv_name, norm_name in folded_pairs(model):
+        conv, norm = model.get_submodule(conv_name), model.get_submodule(norm_name)
+        assert isinstance(norm, nn.BatchNorm2d)
+        # Exactly 1 / sqrt(variance + epsilon) = 1.
+        state[f"{norm_name}.running_mean"] = torch.zeros_like(norm.bias)
+        state[f"{norm_name}.running_var"] = torch.full_like(norm.bias, 1 - norm.eps)
+        state[f"{norm_name}.weight"] = torch.ones_like(norm.bias)
+        state[f"{norm_name}.bias"] = _found(values, f"{conv_name}.bias", norm.bias, path)
+        state[f"{conv_name}.weight"] = _found(values, f"{conv_name}.weight", conv.weight, path)
+        if conv.bias is not None:
+            state[f"{conv_name}.bias"] = torch.zeros_like(norm.bias)
+    folded = {name for pair in folded_pairs(model) for name in pair}
+    for key, value in state.items():
+        if key.rpartition(".")[0] not in folded and not key.endswith("num_batches_tracked"):
+            state[key] = _found(values, key, value, path)
+    model.load_state_dict(state)
+
+
+def _found(values: Mapping[str, np.ndarray], name: str, like: object, path: Path) -> Tensor:
+    assert isinstance(like, Tensor)
+    value = values.get(name)
+    if value is None or value.shape != tuple(like.shape):
+        found = "not there" if value is None else f"of shape {value.shape}, not {tuple(like.shape)}"
+        raise ValueError(f"{path}: {name} is {found}")
+    return torch.from_numpy(value)
+
+
+def _header(card: Card, name: str, number: int, count: int) -> checkpoint.Header:
+    configuration = (card.model_extra or {}).get("configuration") or {}
+    if count > 1:
+        configuration = configuration["members"][number]
+    config = TrainingConfig.model_validate(configuration) if count > 1 else None
+    if card.mean is None or card.std is None or card.crop is None or card.input_size is None:
+        raise ValueError(f"{card.path}: its card does not say what the network takes")
+    real, fake = card.classes
+    return checkpoint.Header(
+        architecture=name,
+        input_size=card.input_size if config is None else config.size,
+        mean=card.mean,
+        std=card.std,
+        crop_margin=card.crop.margin if config is None else config.margin,
+        classes=(real, fake),
+        version=card.version,
+        step=0,
+        configuration=configuration,
+        training_data=card.training_data,
+        tune_metrics={},
+        trained_groups=card.trained_groups,
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Recover checkpoints from the command line; return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m unmask.training.recover", description="Make checkpoints of an exported file."
+    )
+    parser.add_argument("network", type=Path, help="an exported .onnx file, its card beside it")
+    parser.add_argument(
+        "--output", type=Path, default=Path("runs/recovered"), help="folder of the checkpoints"
+    )
+    options = parser.parse_args(arguments)
+    try:
+        for path in recover(options.network, options.output):
+            sys.stdout.write(f"written: {path}\n")
+    except (ValueError, OSError, WeightError) as error:
+        sys.stderr.write(f"recover: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
