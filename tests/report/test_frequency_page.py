@@ -49,6 +49,13 @@ def said(pixels, face=FACE, tables=None, limits=None):
     return {part: " ".join(lines) for part, lines in words.items()}
 
 
+def test_a_regular_pattern_is_named_with_its_place():
+    wave = np.cos(2 * np.pi * 0.3 * np.arange(PHOTO.shape[1]))
+    striped = np.clip(PHOTO + 8 * wave[:, None], 0, 255).astype(np.uint8)
+    assert "0.30 cycles per pixel across and 0.00 down" in said(striped)["spectrum"]
+    assert "cycles per pixel across" not in said(PHOTO)["spectrum"]
+
+
 def test_a_picture_saved_once_and_twice():
     once, twice = said(*_with_face(saved(PHOTO, 90))), said(*_with_face(saved(PHOTO, 60, 90)))
     assert "quality 90" in once["dct"]

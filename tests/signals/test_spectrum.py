@@ -14,6 +14,7 @@ from unmask.signals.spectrum import (
     angular_profile,
     autocorrelation,
     high_frequency_energy,
+    highest_peak,
     power_spectrum,
     radial_profile,
     spectral_slope,
@@ -72,6 +73,37 @@ def test_noise_with_a_power_law_has_its_slope(exponent, slope):
 @pytest.mark.parametrize(("x", "y", "sector"), [(40, 0, 0), (0, 40, 4), (30, 30, 2), (30, -30, 6)])
 def test_a_wave_lies_in_the_sector_of_its_direction(x, y, sector):
     assert angular_profile(power_spectrum(wave(128, x, y)), 128, bins=8).argmax() == sector
+
+
+@pytest.mark.parametrize(("x", "y"), [(45, 0), (0, 45), (30, 20), (30, -20)])
+def test_the_highest_peak_is_that_of_a_wave_in_noise(x, y):
+    peak = highest_peak(power_spectrum(white(128, 5) + wave(128, x, y)), 128)
+    assert (peak.across, abs(peak.down)) == (
+        pytest.approx(x / 128, abs=0.01),
+        pytest.approx(abs(y) / 128, abs=0.01),
+    )
+    assert x * y == 0 or np.sign(peak.down) == np.sign(y)
+    # By Parseval the wave has 10^2 / 4 * 128^2 in the 3 x 3 bins round its place, noise 25 in each.
+    expected = 10 * np.log10((10**2 / 4 * 128**2 / 9 + 25) / 25)
+    # The background is the median of 200 bins: a tenth of uncertainty, three times over.
+    assert peak.height == pytest.approx(expected, abs=1.6)
+
+
+def test_an_upsampling_that_was_scaled_afterwards_has_its_peak_at_the_scaled_place():
+    # Zeros between pixels and a kernel over them leave a peak at 1/2; enlarged 1.5 times it lies at 1/3.
+    spread = np.zeros((192, 192), np.float32)
+    spread[::2, ::2] = 128 + white(96, 5) - 128
+    checked = cv2.resize(
+        cv2.filter2D(spread, -1, np.ones((3, 3)) / 2.25), (288, 288), interpolation=cv2.INTER_CUBIC
+    )
+    peak = highest_peak(power_spectrum(checked), 288)
+    assert max(peak.across, abs(peak.down)) == pytest.approx(1 / 3, abs=0.01)
+    assert peak.height > 16
+
+
+def test_white_noise_has_no_peak_that_is_named_and_a_small_picture_none():
+    assert highest_peak(power_spectrum(white(256, 5)), 256).height < 12
+    assert highest_peak(power_spectrum(white(16, 5)), 16) is None
 
 
 def test_noise_without_upsampling_has_no_peak():

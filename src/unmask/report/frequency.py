@@ -17,6 +17,8 @@ from unmask.signals.planes import luma
 
 SEEN_PEAK = 6.0
 """A peak that stands so many dB above its background is called one in words (noise reaches 4)."""
+SEEN_STRAY = 16.0
+"""A peak at any frequency is named from here on (of 303 real *tune* pictures one reaches it)."""
 SEEN_DOUBLE = 0.2
 """Share of the histograms' ripple from which a second compression is named (single ones reach 0.1)."""
 SEEN_NOISE = 1.0
@@ -49,11 +51,11 @@ class Examination:
     """What was measured.
 
     `power`: whole spectrum (S, S), frequency 0 in the middle. `profile`: levels (RINGS,) in dB at
-    `frequency` in cycles per pixel. `peaks` and `step_peaks`: dB by up-sampling factor. `magnitudes`: mean
-    |coefficient| (8, 8). `histogram`: counts of the rounded coefficients of frequency (0, 1), -40..40.
-    `digits`: shares (9,). `noise`: noise map of the surroundings in grey levels. `grids`: inside and
-    outside the face. `quality`: of the JPEG file. `double`: share of ripple that an earlier compression
-    explains. The last three are None where they do not apply.
+    `frequency` in cycles per pixel. `peaks` and `step_peaks`: dB by up-sampling factor; `highest`: of all.
+    `magnitudes`: mean |coefficient| (8, 8). `histogram`: counts of the rounded coefficients of frequency
+    (0, 1), -40..40. `digits`: shares (9,). `noise`: noise map of the surroundings in grey levels.
+    `grids`: inside and outside the face. `quality`: of the JPEG file. `double`: share of ripple that an
+    earlier compression explains. The last three are None where they do not apply.
     """
 
     power: np.ndarray
@@ -63,6 +65,7 @@ class Examination:
     high: float
     peaks: dict[int, float]
     step_peaks: dict[int, float]
+    highest: spectrum.Peak | None
     magnitudes: np.ndarray
     histogram: np.ndarray
     digits: np.ndarray
@@ -116,6 +119,7 @@ def examine(seen: Subject, *, tables: dict[str, Any] | None = None) -> Examinati
         high=spectrum.high_frequency_energy(power, place.side),
         peaks=dict(spectrum.upsampling_peaks(noise, place.side)),
         step_peaks=dict(spectrum.upsampling_peaks(spectrum.step_spectrum(crop), place.side - 1)),
+        highest=spectrum.highest_peak(power, place.side),
         magnitudes=dct.mean_magnitudes(coefficients),
         histogram=np.bincount(rounded + 41, minlength=83)[1:82],
         digits=dct.first_digits(coefficients),
@@ -177,6 +181,13 @@ def _spectrum_words(found: Examination) -> list[str]:
         )
     else:
         words.append("No peak stands out at 1/2, 1/4 or 1/8 of the sampling frequency.")
+    if found.highest is not None and found.highest.height >= SEEN_STRAY:
+        across, down, height = found.highest
+        words.append(
+            f"A peak at {across:.2f} cycles per pixel across and {abs(down):.2f} down stands {height:.0f} dB "
+            "above its surroundings: something in the picture repeats regularly. A generator's traces lie at "
+            "such places where its picture was scaled afterwards; fabrics, screens and prints make them, too."
+        )
     regular = [f"1/{k} ({value:.0f} dB)" for k, value in found.step_peaks.items() if value >= SEEN_PEAK]
     if regular and not found.grid.found:
         words.append(
@@ -267,6 +278,9 @@ def numbers(found: Examination) -> dict[str, Any]:
         "frequency_cycles_per_pixel": found.frequency.round(4).tolist(),
         "profile_db": found.profile.round(3).tolist(),
         "residual_peaks_db": {f"1/{k}": round(value, 3) for k, value in found.peaks.items()},
+        "highest_peak": None
+        if found.highest is None
+        else {key: round(value, 4) for key, value in found.highest._asdict().items()},
         "step_peaks_db": {f"1/{k}": round(value, 3) for k, value in found.step_peaks.items()},
         "dct_mean_magnitudes": found.magnitudes.round(3).tolist(),
         "first_digit_shares": found.digits.round(4).tolist(),

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
-from scipy import fft
+from scipy import fft, ndimage
 
 FLOOR = 1e-6
 """Added to powers (grey levels squared) before a logarithm: a flat picture has a spectrum, too."""
@@ -121,6 +122,36 @@ def upsampling_peaks(half: np.ndarray, width: int) -> Mapping[int, float]:
         )
         for factor in FACTORS
     }
+
+
+class Peak(NamedTuple):
+    """A peak of a spectrum: its frequency across (0 to 0.5) and down (-0.5 to 0.5), and its height in dB."""
+
+    across: float
+    down: float
+    height: float
+
+
+def highest_peak(half: np.ndarray, width: int, *, low: float = 0.1) -> Peak | None:
+    """Return the peak that stands highest above its own background, at any frequency beyond `low`.
+
+    A picture that is scaled after an up-sampling carries its peaks to other places than `upsampling_peaks`
+    looks at: enlarged by s, the peak of factor k lies at 1 / (k s). Peak and background are as there.
+    None where the picture is too small for a background.
+    """
+    height = half.shape[0]
+    if min(height, width) < 4 * FAR:
+        return None
+    full = np.asarray(whole(half, width), np.float32)
+    peak = ndimage.uniform_filter(full, 2 * NEAR + 1, mode="wrap")
+    ground = ndimage.median_filter(full, footprint=_BACKGROUND, mode="wrap") / np.log(2)
+    above = 10 * np.log10((peak + FLOOR) / (ground + FLOOR))
+    down, across = (np.fft.fftshift(fft.fftfreq(size)) for size in (height, width))
+    above[np.hypot(down[:, None], across[None]) < low] = -np.inf
+    row, column = np.unravel_index(int(above.argmax()), above.shape)
+    # A real picture's spectrum is symmetric: of both places the one to the right is named.
+    sign = -1.0 if across[column] < 0 else 1.0
+    return Peak(sign * float(across[column]), sign * float(down[row]) + 0.0, float(above[row, column]))
 
 
 def step_spectrum(plane: np.ndarray) -> np.ndarray:
