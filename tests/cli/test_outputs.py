@@ -38,6 +38,14 @@ def test_several_inputs_do_not_fit_into_one_file(tmp_path):
         target(tmp_path / "report.json", one_file=False)
 
 
+@pytest.mark.parametrize(("name", "option"), [("page.html", "--html"), ("TABLE.CSV", "--csv")])
+def test_an_extension_that_another_option_writes_is_pointed_there(tmp_path, name, option):
+    with pytest.raises(UsageError, match=rf"--output writes JSON; for .*{name} give {option}"):
+        target(tmp_path / name, one_file=True)
+    (tmp_path / "folder.html").mkdir()
+    assert target(tmp_path / "folder.html", one_file=True).is_folder
+
+
 def test_a_place_that_cannot_be_written_is_noticed_at_once_and_named(tmp_path):
     (tmp_path / "file").write_text("")
     for given in (tmp_path / "file" / "report.json", tmp_path / "file" / "folder"):

@@ -10,6 +10,8 @@ from unmask.cli.inputs import Input
 from unmask.media.output import OutputError, atomic_path, output_error
 
 STDOUT = Path("-")
+OPTIONS = {".json": "--output", ".html": "--html", ".csv": "--csv"}
+"""The option of `unmask detect` that writes files with an extension."""
 
 
 class UsageError(Exception):
@@ -32,10 +34,13 @@ class Target:
         single input; any other name is a folder.
 
         Raises:
-            UsageError: one file was named for several inputs.
+            UsageError: one file was named for several inputs, or one whose extension another option writes.
         """
         path = Path(given)
         names_file = (path.suffix or path.exists()) and not path.is_dir() and not given.endswith(("/", "\\"))
+        other = OPTIONS.get(path.suffix.lower(), option)
+        if names_file and other != option:
+            raise UsageError(f"{option} writes {suffix[1:].upper()}; for {given} give {other} {given}")
         if path == STDOUT or (one_file and names_file):
             return cls(path, False, suffix)
         if names_file:
