@@ -13,7 +13,7 @@ from unmask.verdict.kinds import KindSettings
 
 # Two features: the first speaks for a swap, the second for a synthesis.
 KINDS = KindSettings(
-    classes=("swap", "synthesis"), weights=((1.0, 0.0), (0.0, 1.0)), offsets=(0.0, 0.0), certainty=0.8
+    classes=("swap", "synthesis"), weights=((1.0, 0.0), (0.0, 1.0)), offsets=(0, 0), certainties=(0.8, 0.9)
 )
 
 
@@ -23,9 +23,18 @@ def test_probabilities_are_those_of_a_softmax():
     assert second == pytest.approx([0.5, 0.5])
 
 
-@pytest.mark.parametrize(("features", "kind"), [((3, 0), "swap"), ((0, 3), "synthesis"), ((1, 0), "unknown")])
-def test_below_the_certainty_the_kind_is_unknown(features, kind):
-    assert KINDS.name(np.array(features, float)) == kind  # sigmoid(1) is .73, below .8
+@pytest.mark.parametrize(
+    ("features", "kind"),
+    [((2, 0), "swap"), ((0, 3), "synthesis"), ((1, 0), "unknown"), ((0, 2), "unknown")],
+)
+def test_below_its_certainty_a_kind_is_unknown(features, kind):
+    assert KINDS.name(np.array(features, float)) == kind  # sigmoid(1, 2, 3) is .73, .88, .95
+
+
+def test_a_kind_without_certainty_is_never_named():
+    never = KINDS.model_copy(update={"certainties": (None, 0.9)})
+    assert never.name(np.array([20.0, 0.0])) == "unknown"
+    assert never.name(np.array([0.0, 20.0])) == "synthesis"
 
 
 def test_other_features_than_it_was_fitted_on_are_refused():
@@ -35,7 +44,9 @@ def test_other_features_than_it_was_fitted_on_are_refused():
 
 def test_rows_must_fit():
     with pytest.raises(ValidationError, match="differ in length"):
-        KindSettings(classes=("swap", "edit"), weights=((1.0,), (1.0, 2.0)), offsets=(0, 0), certainty=0)
+        KindSettings(
+            classes=("swap", "edit"), weights=((1.0,), (1.0, 2.0)), offsets=(0, 0), certainties=(0, 0)
+        )
 
 
 def decided(*faces):

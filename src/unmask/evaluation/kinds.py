@@ -25,7 +25,11 @@ KINDS: dict[str, Kind] = {
 }
 """The kind of each manipulation that the classifier is fitted on."""
 PRECISION = 0.9
-"""Of the tune fakes that are named, so many must be named rightly, in every class alike."""
+"""Of the tune fakes that are given a kind's name, so many must be of it, for each kind alike."""
+LEAST = 20
+"""A kind that fewer tune fakes would be given rightly is never named: its precision would not be known."""
+CERTAINTIES = (*np.arange(PRECISION, 1.0, 0.02).round(2), 0.99, 0.995, 0.998, 0.999)
+"""Tried in this order. Less than the first would be a guess: *tune* holds no kind that was not learnt."""
 DECAY = 0.003
 """The inverse strength of the classifier's penalty."""
 BATCH = 32
@@ -82,8 +86,9 @@ def fit_kinds(
     settings = fit(features, [KINDS[item.manipulation] for item in train])
     shown, tune = features_of(chosen["tune"], network, threads=threads)
     settings = with_certainty(settings, shown, [KINDS[item.manipulation] for item in tune])
+    limits = zip(settings.classes, settings.certainties, strict=True)
     report(
-        f"kinds: {', '.join(settings.classes)}; named at a certainty of {settings.certainty:.2f}: "
+        f"kinds: {', '.join(f'{k} from {c}' if c is not None else f'{k} never' for k, c in limits)}; named "
         f"{settings.named} of {settings.fakes} tune fakes, {settings.precision or 0:.1%} rightly"
     )
     return settings
@@ -103,30 +108,34 @@ def fit(features: np.ndarray, kinds: Sequence[Kind]) -> KindSettings:
         classes=tuple(map(str, model.classes_)),  # type: ignore[arg-type]
         weights=tuple(tuple(map(float, row.round(5))) for row in weights),
         offsets=tuple(map(float, offsets.round(5))),
-        certainty=0.0,
+        certainties=(0.0,) * len(model.classes_),
     )
 
 
 def with_certainty(settings: KindSettings, features: np.ndarray, kinds: Sequence[Kind]) -> KindSettings:
-    """Set the lowest certainty at which every class is named rightly in `PRECISION` of the cases.
+    """Set for each class the lowest certainty at which `PRECISION` of what is given its name is of it.
 
-    A class that is never named does not count against a certainty. Where no certainty is enough, it is 1 and
-    nothing is named.
+    A class has no certainty, and is never named, where none is enough or `LEAST` are not named rightly.
     """
     probabilities = settings.probabilities(features)
     guess, sure = probabilities.argmax(axis=1), probabilities.max(axis=1)
     truth = np.array([settings.classes.index(kind) for kind in kinds])
-    for certainty in np.arange(0.4, 1.0, 0.02):
-        named = sure >= certainty
-        shares = [(truth[named & (guess == k)] == k).mean() for k in set(guess[named])]
-        if shares and min(shares) >= PRECISION:
-            break
-    else:
-        certainty, named = 1.0, np.zeros(len(truth), bool)
+    certainties: list[float | None] = []
+    named = np.zeros(len(truth), bool)
+    for k in range(len(settings.classes)):
+        reached = ((c, (guess == k) & (sure >= c)) for c in CERTAINTIES)
+        good = (
+            (c, seen)
+            for c, seen in reached
+            if (right := (truth[seen] == k).sum()) >= LEAST and right >= PRECISION * seen.sum()
+        )
+        certainty, seen = next(good, (None, np.zeros(len(truth), bool)))
+        certainties.append(None if certainty is None else float(certainty))
+        named |= seen
     precision = float((truth[named] == guess[named]).mean()) if named.any() else None
     return settings.model_copy(
         update={
-            "certainty": round(float(certainty), 2),
+            "certainties": tuple(certainties),
             "precision": None if precision is None else round(precision, 4),
             "named": int(named.sum()),
             "fakes": len(truth),
