@@ -184,7 +184,9 @@ def test_an_interruption_is_one_line_and_keeps_what_was_done(folder):
 def test_ctrl_c_ends_a_running_analysis(folder):
     Path("slow.mp4").write_text("x")
     code = (
-        "import sys\n"
+        "import signal, sys\n"
+        # Tests that a shell runs in the background inherit that the signal is ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "import types, conftest\n"
         "module = types.ModuleType('unmask.pipeline')\n"
