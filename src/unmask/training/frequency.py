@@ -73,8 +73,9 @@ class Task:
     Each kind of fake in `kinds` is set against all reals of the task. `looks` counts the looks at a
     training item by its manipulation ("" for reals; 1 where nothing is said): the first at the picture as
     stored, the others after a random treatment. `most` limits the training items of each data set and kind,
-    `most_tune` and `most_val` those of the other folds. `equal_face` scales all faces alike and first gives
-    every fake the size and compression of a real one; `matched` pairs fakes and reals by native size.
+    `most_tune` and `most_val` those of the other folds. `equal_face` scales all faces alike and saves them
+    alike; with `as_reals` every fake is first given the size and compression of a real one. `matched` pairs
+    fakes and reals by native size.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Task:
     most_tune: int = 200
     most_val: int = 60
     equal_face: float | None = None
+    as_reals: bool = True
     matched: bool = False
 
 
@@ -95,6 +97,14 @@ TASKS = (
         ("StyleGAN family",),
         looks={"": 3, "StyleGAN family": 12},
         equal_face=PORTRAIT_FACE,
+    ),
+    Task(
+        "StyleGAN2 against portraits, face size alone",
+        ("portraits", "stylegan2_faces"),
+        ("StyleGAN family",),
+        looks={"": 3, "StyleGAN family": 12},
+        equal_face=PORTRAIT_FACE,
+        as_reals=False,
     ),
     Task(
         "OpenForensics",
@@ -135,8 +145,8 @@ LEFT_OUT_MOST = 60
 
 
 def exported_tasks() -> tuple[Task, ...]:
-    """Return the tasks that hold fakes of the `EXPORTED` kinds."""
-    return tuple(task for task in TASKS if set(task.kinds) & set(EXPORTED))
+    """Return the tasks that hold fakes of the `EXPORTED` kinds, made alike in full."""
+    return tuple(task for task in TASKS if set(task.kinds) & set(EXPORTED) and task.as_reals)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -346,7 +356,11 @@ class Laboratory:
     def looks(self, task: Task, shots: Sequence[Shot], name: str) -> Looks:
         """Return the features of shots, from the output folder where they were looked at before."""
         key = json.dumps(
-            [task.equal_face, [(s.item.data_set, s.item.name, s.number, s.condition) for s in shots]]
+            [
+                task.equal_face,
+                task.as_reals,
+                [(s.item.data_set, s.item.name, s.number, s.condition) for s in shots],
+            ]
         )
         number = hashlib.sha256(key.encode()).hexdigest()[:10]
         path = self.output / f"looks-{_slug(f'{task.name} {name}')}-{number}.npz"
@@ -381,7 +395,7 @@ class Laboratory:
         seed = zlib.crc32(f"{shot.item.data_set}/{shot.item.name}/{shot.number}".encode())
         random = np.random.default_rng(seed)
         if task.equal_face is not None:
-            if shot.item.data_set == "stylegan2_faces":
+            if task.as_reals and shot.item.data_set == "stylegan2_faces":
                 face, quality = self._portrait(random)
                 source = save(resize(source, face / source.box), quality)
             source = resize(source, task.equal_face / source.box)
