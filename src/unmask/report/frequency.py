@@ -18,7 +18,7 @@ from unmask.signals.planes import luma
 SEEN_PEAK = 6.0
 """A peak that stands so many dB above its background is called one in words (noise reaches 4)."""
 SEEN_STRAY = 16.0
-"""A peak at any frequency is named from here on (of 303 real *tune* pictures one reaches it)."""
+"""A peak at any frequency is named from here on (of 363 real *tune* pictures one reaches it)."""
 SEEN_DOUBLE = 0.2
 """Share of the histograms' ripple from which a second compression is named (single ones reach 0.1)."""
 SEEN_NOISE = 1.0

@@ -24,6 +24,8 @@ OUTPUTS = ("logit", "map", "embedding")
 OPSET = 20
 SMALLEST_HALVED = 256
 """Weights with fewer values stay in single precision."""
+JOINT = " + "
+"""Between the architectures of several networks in one file."""
 HALVED = "_half"
 """Ends the names of weights in half precision."""
 
@@ -195,7 +197,7 @@ def _joined_header(headers: Sequence[checkpoint.Header], network: nn.Module) -> 
     data = max((h.training_data for h in headers), key=lambda rows: sum(row["items"] for row in rows))
     return replace(
         headers[0],
-        architecture=" + ".join(h.architecture for h in headers),
+        architecture=JOINT.join(h.architecture for h in headers),
         input_size=network.size,
         crop_margin=network.margin,
         step=sum(h.step for h in headers),

@@ -26,10 +26,7 @@ from unmask.models.registry import create
 from unmask.runtime.card import Card, WeightError, load_card, verify
 from unmask.training import checkpoint
 from unmask.training.config import TrainingConfig
-from unmask.training.export import HALVED, folded_pairs
-
-JOINT = " + "
-"""Between the architectures of several networks in one file."""
+from unmask.training.export import HALVED, JOINT, folded_pairs
 
 
 def recover(path: Path, folder: Path) -> list[Path]:
