@@ -17,7 +17,6 @@ from unmask.data.clips import (  # noqa: E402
     augment,
     index_clip,
     read_frames,
-    recompress,
     sample_moments,
 )
 from unmask.faces.detect import Detector  # noqa: E402
@@ -46,23 +45,6 @@ def test_clips_too_short_or_too_slow_are_refused():
         sample_moments(np.arange(10) / 30, length=16, rng=np.random.default_rng(0))
     with pytest.raises(ValueError, match="fewer than"):
         sample_moments(np.arange(20) / 5, length=8, rng=np.random.default_rng(0))
-
-
-def noisy_clip(count=6, size=50):
-    rng = np.random.default_rng(0)
-    base = rng.integers(60, 200, (7, 7, 3)).astype(np.uint8)
-    base = np.kron(base, np.ones((8, 8, 1), np.uint8))[:size, :size]
-    return np.stack([np.clip(base.astype(int) + 5 * k, 0, 255).astype(np.uint8) for k in range(count)])
-
-
-def test_the_encoder_keeps_order_and_size_and_loses_more_at_lower_quality():
-    clip = noisy_clip()
-    fine, coarse = (recompress(clip, crf=crf, offset=(3, 9)) for crf in (10, 40))
-    assert fine.shape == coarse.shape == clip.shape
-    grey = fine.mean(axis=(1, 2, 3))
-    assert (np.diff(grey) > 2).all()  # frames brighten by 5: none is lost or swapped
-    losses = [np.abs(c.astype(int) - clip).mean() for c in (fine, coarse)]
-    assert 0 < losses[0] < losses[1]
 
 
 def test_one_draw_holds_for_the_whole_clip():
@@ -114,9 +96,8 @@ def test_a_pair_is_repeatable_and_differs_in_the_face(indexed):
     a, b = pairs[4], pairs[4]
     assert a.shape == (2, 3, 8, 64, 64)
     assert a.dtype == torch.uint8
-    # On some processors x264 encodes the very same frames a little differently once in a while.
-    assert (a.int() - b.int()).abs().float().mean() < 1
-    assert (a.int() - pairs[5].int()).abs().float().mean() > 5
+    assert torch.equal(a, b)
+    assert not torch.equal(a, pairs[5])
     assert (a[0].int() - a[1].int()).abs().float().mean() > 0.5
 
 

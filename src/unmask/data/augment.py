@@ -8,14 +8,13 @@ picture and the fake made from it share a draw, and then differ by the manipulat
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import ClassVar
 
-import av
 import cv2
 import numpy as np
 
 from unmask.faces.align import MARGIN, crop_matrix
+from unmask.media.h264 import recompress
 
 _INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
 
@@ -155,24 +154,9 @@ def _jpeg(image: np.ndarray, rng: np.random.Generator, quality: tuple[int, int])
 
 def _video(image: np.ndarray, rng: np.random.Generator, crf: tuple[int, int]) -> np.ndarray:
     """Encode the picture as one H.264 frame (deblocked, 4:2:0) with a block grid from anywhere; decode it."""
-    size = image.shape[0]
     top, left = (int(v) for v in rng.integers(0, 16, size=2))
-    side = (size + 31) // 16 * 16
-    framed = cv2.copyMakeBorder(
-        image, top, side - size - top, left, side - size - left, cv2.BORDER_REFLECT_101
-    )
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = side, side, "yuv420p"
-    encoder.time_base, encoder.thread_count = Fraction(1, 25), 1
     quality = int(rng.integers(crf[0], crf[1] + 1))
-    encoder.options = {"crf": str(quality), "preset": "veryfast", "x264-params": "log-level=none"}
-    frame = av.VideoFrame.from_ndarray(np.asarray(framed, np.uint8), format="rgb24")
-    packets = [*encoder.encode(frame), *encoder.encode(None)]
-    decoder = av.CodecContext.create("h264", "r")
-    decoder.thread_count = 1
-    frames = [f for p in packets for f in decoder.decode(p)] + list(decoder.decode(None))
-    decoded = frames[0].to_ndarray(format="rgb24")
-    return np.ascontiguousarray(decoded[top : top + size, left : left + size])
+    return recompress(image[None], crf=quality, offset=(top, left))[0]
 
 
 def _drop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -25,6 +22,7 @@ from unmask.data.selfblend_video import self_blend_clip
 from unmask.faces.align import MARGIN, crop_matrix, warp
 from unmask.faces.detect import Detector
 from unmask.media.events import Cut, Frame
+from unmask.media.h264 import recompress
 from unmask.media.reader import read
 
 TICK = 0.1
@@ -120,40 +118,6 @@ def read_frames(clip: IndexedClip, indices: np.ndarray) -> list[np.ndarray]:
     if len(found) != len(wanted):
         raise ValueError(f"{clip.path}: {len(found)} of {len(wanted)} frames were found again")
     return found
-
-
-def recompress(frames: np.ndarray, *, crf: int, offset: tuple[int, int] = (0, 0)) -> np.ndarray:
-    """Encode a clip as H.264 and decode it.
-
-    Args:
-        frames: (T, S, S, 3) uint8 RGB.
-        crf: the constant rate factor, 0..51.
-        offset: rows and columns, 0..15, by which the block grid is shifted against the crop.
-
-    Returns:
-        (T, S, S, 3) uint8 RGB.
-    """
-    size = frames.shape[1]
-    top, left = offset
-    side = (size + 31) // 16 * 16
-    encoder = av.CodecContext.create("libx264", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = side, side, "yuv420p"
-    encoder.time_base, encoder.thread_count = Fraction(1, 25), 1
-    encoder.options = {"crf": str(crf), "preset": "veryfast", "x264-params": "log-level=none"}
-    decoder = av.CodecContext.create("h264", "r")
-    decoder.thread_count = 1
-    packets = []
-    for index, pixels in enumerate(frames):
-        framed = cv2.copyMakeBorder(
-            pixels, top, side - size - top, left, side - size - left, cv2.BORDER_REFLECT_101
-        )
-        frame = av.VideoFrame.from_ndarray(framed, format="rgb24")
-        frame.pts = index
-        packets += encoder.encode(frame)
-    packets += encoder.encode(None)
-    decoded = [frame for packet in packets for frame in decoder.decode(packet)] + list(decoder.decode(None))
-    whole = np.stack([frame.to_ndarray(format="rgb24") for frame in decoded])
-    return np.ascontiguousarray(whole[:, top : top + size, left : left + size])
 
 
 class SelfBlendedClips(Dataset[torch.Tensor]):

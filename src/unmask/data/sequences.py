@@ -18,7 +18,7 @@ import numpy as np
 
 from unmask.data.augment import Draw
 from unmask.data.augment import Strength as Augmentation
-from unmask.data.clips import QUALITY, augment, recompress
+from unmask.data.clips import QUALITY, augment
 from unmask.data.contact_sheet import canvas
 from unmask.data.index import decode
 from unmask.data.manifest import DataError, Label, read_label
@@ -26,6 +26,7 @@ from unmask.data.selfblend import lay_mesh
 from unmask.data.selfblend_video import self_blend_clip
 from unmask.data.store import METADATA, read_landmarks
 from unmask.faces.align import MARGIN, crop_matrix, warp
+from unmask.media.h264 import recompress
 from unmask.media.output import atomic_path
 from unmask.runtime.network import VisualNetwork
 
