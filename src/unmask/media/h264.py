@@ -16,9 +16,9 @@ _BLOCK = 16
 def recompress(frames: Sequence[np.ndarray] | np.ndarray, *, crf: int, offset: tuple[int, int]) -> np.ndarray:
     """Encode square frames as a clip (4:2:0, deblocked) and decode it.
 
-    Two things would leave the result to chance, and are avoided: x264's macroblock tree, which on processors
-    with AVX-512 spends the bits of the very same frames differently from call to call (32 grey levels were seen),
-    and the converter's own threads.
+    Two things would leave the result to chance, and are avoided: x264's macroblock tree, which on
+    processors with AVX-512 spends the bits of the very same frames differently from call to call (32 grey
+    levels were seen), and the converter's own threads.
 
     Args:
         frames: T frames, (S, S, 3) uint8 RGB each.
