@@ -5,7 +5,7 @@ Run by hand (see docs/experiments/biosignals.md):
 python benchmarks/biosignals.py traces FOLDER --seeds 1 2 3   film pulse clips, keep the colour traces
 python benchmarks/biosignals.py pulse FOLDER --seeds 1 2 3    judge the traces
 python benchmarks/biosignals.py whole FOLDER --seed 1         a clip through the whole pipeline
-python benchmarks/biosignals.py pose FOLDER                   turned heads against their true angles
+python benchmarks/biosignals.py pose FOLDER --portraits FILES  turned heads against their true angles
 python benchmarks/biosignals.py breathing FOLDER              breathing clips, landmarks from the script
 python benchmarks/biosignals.py real CLIPS LABELS             blinks of labelled real clips
 python benchmarks/biosignals.py cost CLIP                     processor time against the face mesh's
@@ -20,11 +20,13 @@ import argparse
 import csv
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
-from biosignals_truth import FRAME, Actor, Encoder, Script, film, turn
+from biosignals_truth import FRAME, Actor, Encoder, Script, film, turn, turn_closed
 
 from unmask.evidence.base import Evidence, Signals
 from unmask.evidence.pulse import doubts_about
@@ -39,7 +41,7 @@ from unmask.media.reader import read
 from unmask.pipeline import analyse
 from unmask.runtime.session import set_threads
 from unmask.signals import pulse
-from unmask.signals.head_motion import angle_between, fit_rotations
+from unmask.signals.head_motion import angle_between, angles, fit_rotations
 
 CRFS = (18, 23, 30)
 AMPLITUDES = (0.005, 0.0, 0.01, 0.003)
@@ -266,31 +268,51 @@ def breathing(folder: Path, seeds: Sequence[int]) -> None:
                 print(f"  {name}: {len(off)} clips, off by {np.mean(off):.1f} a minute, worst {max(off):.1f}")
 
 
-def pose(folder: Path) -> None:
-    """Turn the portrait, on the relief of its own mesh, through H.264; print by how much the pose is off."""
+def pose(folder: Path, films: dict[str, Callable[[list[HeadPose]], Iterator[np.ndarray]]]) -> None:
+    """Turn heads through H.264 and print by how much the pose is off, judged against the first frame."""
     set_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     detector, landmarker = Detector(threads=1), Landmarker(threads=1)
-    head = Actor()
-    for name, poses in turns().items():
-        frames = list(turn(head, poses))
-        for crf in CRFS:
-            clip = folder / "pose.mp4"
-            encoder = Encoder(clip, rate=RATE, crf=crf)
-            for pixels in frames:
-                encoder.write(pixels)
-            encoder.close()
-            meshes = np.stack([_mesh(e.pixels, detector, landmarker) for e in read_frames(clip)])
-            np.savez(folder / f"{name} crf{crf}.npz", meshes=meshes)
+    print(
+        "| head | turn | crf | pose | mean | worst | turned by, at the end |\n|---|---|---|---|---|---|---|"
+    )
+    for film_name, make in films.items():
+        for name, poses in turns().items():
+            frames = list(make(poses))
+            cv2.imwrite(str(folder / f"{film_name} {name}.png"), np.hstack(frames[::3])[..., ::-1])
             true = np.stack([rotation_of(p) for p in poses])
-            told = {
-                "": fit_rotations(meshes[:, RIGID], NEUTRAL)[1],
-                "own mesh instead of the neutral face": fit_rotations(meshes[:, RIGID], meshes[0, RIGID])[1],
-                "x and y alone": flat_rotations(meshes[:, RIGID, :2], NEUTRAL),
-            }
-            for way, rotations in told.items():
-                off = angle_between(rotations @ rotations[0].T, true @ true[0].T)
-                print(f"{name}, crf {crf} {way}: mean {off.mean():.2f}, worst {off.max():.2f}", flush=True)
+            for crf in CRFS:
+                clip = folder / "pose.mp4"
+                encoder = Encoder(clip, rate=RATE, crf=crf)
+                for pixels in frames:
+                    encoder.write(pixels)
+                encoder.close()
+                meshes = _followed(read_frames(clip), Tracker(detector, landmarker))
+                np.savez(folder / f"{film_name} {name} crf{crf}.npz", meshes=meshes)
+                told = {
+                    "as measured": fit_rotations(meshes[:, RIGID], NEUTRAL)[1],
+                    "x and y alone": flat_rotations(meshes[:, RIGID, :2], NEUTRAL),
+                }
+                for way, rotations in told.items():
+                    changed = rotations @ rotations[0].T
+                    off = angle_between(changed, true @ true[0].T)
+                    end = ", ".join(f"{angle:.0f}" for angle in angles(changed[-1:])[0])
+                    errors = f"{off.mean():.1f} | {off.max():.1f}"
+                    print(f"| {film_name} | {name} | {crf} | {way} | {errors} | {end} |", flush=True)
+
+
+def films_of(portraits: Sequence[Path]) -> dict[str, Callable[[list[HeadPose]], Iterator[np.ndarray]]]:
+    """Return what films turned heads: portraits as reliefs and closed to heads.
+
+    Args:
+        portraits: pictures of one frontal face each, besides the one that scikit-image brings along.
+    """
+    actor = Actor()
+    films = {"relief": partial(turn, actor), "closed portrait": partial(turn_closed, actor)}
+    for path in portraits:
+        sitter = Actor(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB))
+        films[f"closed {path.stem}"] = partial(turn_closed, sitter)
+    return films
 
 
 def turns() -> dict[str, list[HeadPose]]:
@@ -326,9 +348,15 @@ def read_frames(clip: Path) -> list[Frame]:
     return [event for event in read(clip, rate=None, threads=1) if isinstance(event, Frame)]
 
 
-def _mesh(pixels: np.ndarray, detector: Detector, landmarker: Landmarker) -> np.ndarray:
-    found = max(detector.detect(pixels), key=lambda d: float(d.box[2:].max()))
-    return landmarker.mesh(pixels, found)[0].astype(np.float64)
+def _followed(frames: Sequence[Frame], tracker: Tracker) -> np.ndarray:
+    """Return the landmarks (N, 478, 3) of the largest face of every frame, as a video's are found."""
+    meshes = []
+    for frame in frames:
+        faces = [face for face in tracker.update(frame, landmarks=True) if face.landmarks is not None]
+        largest = max(faces, key=lambda face: float(face.detection.box[3]))
+        assert largest.landmarks is not None
+        meshes.append(largest.landmarks.astype(np.float64))
+    return np.stack(meshes)
 
 
 def real(folder: Path, labels: Path) -> None:
@@ -425,6 +453,8 @@ def main() -> None:
     sub.add_argument("--seconds", type=float, default=30)
     sub = commands.add_parser("pose")
     sub.add_argument("folder", type=Path)
+    sub.add_argument("--portraits", type=Path, nargs="*", default=[])
+    sub.add_argument("--only", nargs="+", help="the heads to film, by name")
     sub = commands.add_parser("real")
     sub.add_argument("folder", type=Path)
     sub.add_argument("labels", type=Path)
@@ -443,7 +473,8 @@ def main() -> None:
     elif arguments.command == "whole":
         whole(arguments.folder, arguments.seed, arguments.seconds)
     elif arguments.command == "pose":
-        pose(arguments.folder)
+        films = films_of(arguments.portraits)
+        pose(arguments.folder, {n: f for n, f in films.items() if n in (arguments.only or films)})
     elif arguments.command == "cost":
         cost(arguments.clip, arguments.frames)
     elif arguments.command == "breathing":

@@ -17,6 +17,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+from heads import closed, show
 from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
 from skimage.data import astronaut
 
@@ -82,10 +83,14 @@ class Script:
 
 
 class Actor:
-    """The portrait, its landmarks in pixels of the enlarged picture, and its masks."""
+    """A portrait, its landmarks in pixels of the enlarged picture, and its masks.
 
-    def __init__(self) -> None:
-        part = astronaut()[TOP : TOP + SIDE, LEFT : LEFT + SIDE]
+    Args:
+        picture: (H, W, 3) uint8 RGB of one person; by default the portrait of Eileen Collins.
+    """
+
+    def __init__(self, picture: np.ndarray | None = None) -> None:
+        part = astronaut()[TOP : TOP + SIDE, LEFT : LEFT + SIDE] if picture is None else _cut(picture)
         self.pixels = cv2.resize(part, (FRAME, FRAME), interpolation=cv2.INTER_CUBIC)
         (found,) = Detector(threads=1).detect(self.pixels)
         self.landmarks, _ = Landmarker(threads=1).mesh(self.pixels, found)
@@ -203,6 +208,17 @@ def turn(actor: Actor, poses: list[HeadPose], *, noise: float = 2.0) -> Iterator
         yield np.clip(picture + random.normal(0, noise, picture.shape), 0, 255).astype(np.uint8)
 
 
+def turn_closed(actor: Actor, poses: list[HeadPose], *, noise: float = 2.0) -> Iterator[np.ndarray]:
+    """Show the portrait closed to a head (`heads.closed`), turned by each pose: (H, W, 3) uint8."""
+    solid = closed(actor.pixels, actor.landmarks, OVAL, actor.head[..., 0] > 0.5)
+    middle = actor.landmarks[[234, 454], :2].mean(axis=0)
+    random = np.random.default_rng(0)
+    still = np.clip(_background(random), 0, 255)
+    for pose in poses:
+        picture = show(solid, pose, still, middle)
+        yield np.clip(picture + random.normal(0, noise, picture.shape) + 0.5, 0, 255).astype(np.uint8)
+
+
 class Encoder:
     """Writes frames as H.264 (4:2:0, preset veryfast) at one constant rate factor."""
 
@@ -221,6 +237,17 @@ class Encoder:
         """Finish the file."""
         self._container.mux(self._stream.encode())
         self._container.close()
+
+
+def _cut(picture: np.ndarray) -> np.ndarray:
+    """Cut the square round the largest face of a picture that shows it as large as the astronaut's."""
+    found = max(Detector(threads=1).detect(picture), key=lambda d: float(d.box[3]))
+    left, top, width, height = (float(v) for v in found.box)
+    side = round(SIDE * SCALE / 227 * height)
+    corner = np.rint([left + width / 2 - 0.5 * side, top + height / 2 - 0.47 * side]).astype(int)
+    padded = cv2.copyMakeBorder(picture, side, side, side, side, cv2.BORDER_REPLICATE)
+    x, y = corner + side
+    return padded[y : y + side, x : x + side]
 
 
 def _background(random: np.random.Generator) -> np.ndarray:
