@@ -485,13 +485,15 @@ def judge(cache: Path) -> None:
     print("|---|---|---|---|---|---|---|")
     for name, learned, asked, other in SETTINGS:
         train = [case for part in learned for case in sets[part]]
-        print(f"| {name} | {_row(train, sets[asked], other)} |", flush=True)
+        print(f"| {name} | {row(train, sets[asked], other)} |", flush=True)
     for name in ("pairs", "made"):
         print(f"\n{name}, one measurement at a time")
-        print_differences(sets[name])
+        print_differences(
+            sets[name], [f"{analyser}, {measurement}" for analyser, measurement, _ in MEASUREMENTS]
+        )
 
 
-def _row(train: Sequence[Case], test: Sequence[Case], other: bool) -> str:
+def row(train: Sequence[Case], test: Sequence[Case], other: bool) -> str:
     """Return the figures of one question, between bars."""
     truth = {case.file: int(case.label == "fake") for case in (*train, *test)}
     target = np.array([truth[case.file] for case in test])
@@ -544,8 +546,8 @@ def permuted(
     return mixed
 
 
-def print_differences(pairs: Sequence[Case]) -> None:
-    """Print, for each measurement, how fakes differ from their reals, and how probable that is by chance.
+def print_differences(pairs: Sequence[Case], names: Sequence[str]) -> None:
+    """Print, for each measurement by its name, how fakes differ from their reals, and how probable by chance.
 
     The exact test turns the sign of each group's mean difference (Fisher's randomisation test); the last
     column is Holm's correction for the number of measurements.
@@ -554,7 +556,7 @@ def print_differences(pairs: Sequence[Case]) -> None:
     for case in pairs:
         halves.setdefault(case.pair, {})[case.label] = case
     rows = []
-    for at, (analyser, name, _) in enumerate(MEASUREMENTS):
+    for at, name in enumerate(names):
         by_group: dict[str, list[float]] = {}
         for both in halves.values():
             gap = both["fake"].values[at] - both["real"].values[at]
@@ -567,7 +569,7 @@ def print_differences(pairs: Sequence[Case]) -> None:
         chance = float((np.abs(signs @ means) >= abs(means.sum()) - 1e-12).mean())
         higher = sum(gap > 0 for gaps in by_group.values() for gap in gaps)
         count = sum(len(gaps) for gaps in by_group.values())
-        rows.append((chance, f"{analyser}, {name}", float(means.mean()), higher, count, len(means)))
+        rows.append((chance, name, float(means.mean()), higher, count, len(means)))
     print("| measurement | mean difference | fake higher | groups | p | p, corrected |")
     print("|---|---|---|---|---|---|")
     worst = 0.0
