@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,14 +13,18 @@ pytest.importorskip("torch", reason="needs the train extra")
 
 from sklearn.metrics import roc_auc_score
 
+from unmask.data.manifest import read_zip
 from unmask.runtime.linear import LinearClassifier
 from unmask.signals.features import NAMES
+from unmask.training.archives import training_items
 from unmask.training.frequency import (
     CONDITIONS,
+    SHARED,
     Looks,
     auc,
     figures,
     fit_linear,
+    hold_out,
     permuted,
     random_treatment,
     write,
@@ -96,3 +103,30 @@ def test_kinds_that_differ_from_reals_in_opposite_ways_are_both_found():
     assert train.weights()[~train.fake].sum() == pytest.approx(2)
     for kind in model.kinds:
         assert auc(model, val.of(kind)) > 0.9
+
+
+def pairs(path: Path, persons: range) -> Path:
+    """Write a zip with a real and a fake picture of each person."""
+    rows = [
+        f"{label}{number},{label},person{number},train" for number in persons for label in ("real", "fake")
+    ]
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr("metadata.csv", "\n".join(["name,label,identity,split", *rows]) + "\n")
+        for row in rows:
+            opened.writestr(f"images/{row.split(',')[0]}.jpg", b"x")
+    return path
+
+
+def test_what_the_network_was_tuned_on_is_held_out_though_more_was_cut_there(tmp_path):
+    # The network was trained on 200 persons, here only the first 100 are looked at.
+    everyone = pairs(tmp_path / "i-Shreyansh+DeepFake-Detection.zip", range(200))
+    some = read_zip(pairs(tmp_path / "dfdc_faces.zip", range(100)))
+    of_network = training_items([everyone], tune_share=0.06, seed=0)
+    tuned_on = {item.group for item in of_network if item.split == "tune"}
+    assert len(tuned_on) == 12
+    found = hold_out(some, [everyone])
+    assert [item.name for item in found] == [item.name for item in some]
+    for item in found:
+        assert item.split == (SHARED if item.group in tuned_on else "train")
+    assert {item.split for item in found} == {SHARED, "train"}
+    assert hold_out(some, []) == some

@@ -5,6 +5,8 @@ Run by hand:
 Each task is one question (StyleGAN2 against portraits, ...). It learns on *train*, chooses the model on
 *tune* and is reported on *val*, as stored and after JPEG 70 and 40 and halving; with the false alarms on
 real sources that it never saw, and what permuted labels give. Features are kept in the output folder.
+With `--network-data`, the *tune* fold of a visual network is held out too: neither learns from it, so what
+the one adds to the other can be measured there (`training.frequency_gain`).
 """
 
 from __future__ import annotations
@@ -17,26 +19,24 @@ import sys
 import warnings
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from unmask.data.index import FaceIndex, IndexedFace
-from unmask.data.manifest import Item, cut_tune, merge, read_zip
+from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
 from unmask.data.pairs import Pictures
 from unmask.data.shots import Cut, Treatment, cut, look, resize, save, treat
-from unmask.evaluation.gain import gain
 from unmask.evaluation.metrics import Sample, ranking_figures, with_intervals
-from unmask.evidence.frequency import MODEL
 from unmask.faces.align import native_side
+from unmask.faces.detect import Detector
 from unmask.runtime.card import Card, Metric, write_card
-from unmask.runtime.linear import Band, LinearClassifier, LinearWeights
-from unmask.runtime.network import VisualNetwork
+from unmask.runtime.linear import Band, LinearWeights
 from unmask.signals.features import NAMES, RINGS
-from unmask.signals.logistic import expit, logit
-from unmask.training.archives import find_archives
+from unmask.signals.logistic import expit
+from unmask.training.archives import find_archives, training_items
 
 CONDITIONS: Mapping[str, Treatment] = {
     "stored": Treatment(),
@@ -47,12 +47,19 @@ CONDITIONS: Mapping[str, Treatment] = {
 FALSE_ALARMS = 0.05
 """Share of the *tune* reals above the threshold by which false alarms elsewhere are counted."""
 TUNE_SHARE = 0.2
+SHARED = "shared"
+"""The split of what the visual network's training sets aside as its *tune* fold."""
+NETWORK_TUNE_SHARE, NETWORK_TUNE_SEED = 0.06, 0
+"""How the configurations of the visual networks (`tune_share`, `tune_seed`) cut that fold."""
 PORTRAIT_FACE = 160.0
 CLIP = 5.0
 """Standardised features are cut off here: one odd number must not decide."""
 
 STRENGTHS = (1e-3, 1e-2, 1e-1)
 """Values of scikit-learn's C among which *tune* chooses."""
+
+NOTHING = np.full(len(NAMES), np.nan, np.float32)
+"""The features of a face that is too small."""
 
 Faces = Mapping[tuple[Path, str], IndexedFace | None]
 
@@ -73,9 +80,9 @@ class Task:
     Each kind of fake in `kinds` is set against all reals of the task. `looks` counts the looks at a
     training item by its manipulation ("" for reals; 1 where nothing is said): the first at the picture as
     stored, the others after a random treatment. `most` limits the training items of each data set and kind,
-    `most_tune` and `most_val` those of the other folds. `equal_face` scales all faces alike and saves them
-    alike; with `as_reals` every fake is first given the size and compression of a real one. `matched` pairs
-    fakes and reals by native size.
+    `most_tune` (also of the shared fold) and `most_val` those of the other folds. `equal_face` scales all
+    faces alike and saves them alike; with `as_reals` every fake is first given the size and compression of a
+    real one. `matched` pairs fakes and reals by native size.
     """
 
     name: str
@@ -134,10 +141,12 @@ ELSEWHERE = Task(
 """Reals that only the exported classifier learns from."""
 EXPORTED = ("StyleGAN family", "Stable Diffusion 2.1")
 """The kinds of fakes that the exported classifier learns: wholly generated faces."""
-SAVED_AGAIN = {"karan-monga+AI-Generated-Face-Detection-Evaluation": 88}
-"""Zips whose pictures are first saved with the JPEG quality of the pictures they are judged with."""
+MADE_ALIKE = ("karan-monga+AI-Generated-Face-Detection-Evaluation", "gebaltso+SDFD")
+"""Zips of further pictures of `synthetic_faces`, which are first given the size and JPEG quality of those in
+that data set: 150 pictures that are in both come out the same to the bit."""
+ALIKE_SIDE, ALIKE_QUALITY = 256, 88
 
-MOST_PAIRS = {"train": 300, "tune": 100, "val": 60}
+MOST_PAIRS = {"train": 300, "tune": 100, SHARED: 100, "val": 150}
 """Pairs of a matched fold that are kept."""
 LEFT_OUT = ("wild_reals", "portraits", "synthetic_faces", "openforensics_faces", "dfdc_faces", "composites")
 """Sources of real pictures for false alarms."""
@@ -157,11 +166,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--tasks", nargs="*", help="parts of task names; all without")
     parser.add_argument("--most", type=int, help="items of each data set, kind and fold")
-    parser.add_argument("--gain", type=Path, help="say instead what is added to this visual network (.onnx)")
+    parser.add_argument(
+        "--network-data",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="what a visual network was trained on, all of it: its tune fold is held out too",
+    )
     parser.add_argument("--export", type=Path, help="write the classifier of all tasks here (.json)")
     given = parser.parse_args(arguments)
     given.output.mkdir(parents=True, exist_ok=True)
-    laboratory = Laboratory.open(given.dataset, given.faces, given.output)
+    laboratory = Laboratory.open(given.dataset, given.faces, given.output, network_data=given.network_data)
     if given.export is not None:
         laboratory.export(given.export)
         return
@@ -169,10 +184,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if given.tasks and not any(part.lower() in task.name.lower() for part in given.tasks):
             continue
         chosen = task if given.most is None else replace(task, most=given.most)
-        if given.gain is not None:
-            for result in laboratory.gains(chosen, given.gain):
-                sys.stdout.write(json.dumps(result) + "\n")
-            continue
         for result in laboratory.run(chosen):
             path = given.output / f"{_slug(result['task'] + ' ' + result['learnt'])}.json"
             path.write_text(json.dumps(result, indent=1) + "\n")
@@ -189,19 +200,25 @@ class Laboratory:
         self._portraits: list[tuple[float, int]] = []
 
     @classmethod
-    def open(cls, datasets: Sequence[Path], faces: Path, output: Path) -> Laboratory:
-        """Read the manifests, cut *tune* from *train*, and read the face index."""
+    def open(
+        cls, datasets: Sequence[Path], faces: Path, output: Path, *, network_data: Sequence[Path] = ()
+    ) -> Laboratory:
+        """Read the manifests, cut *tune* from *train*, and read the face index, completing it where needed.
+
+        What the training of a visual network on `network_data` sets aside as its own *tune* fold becomes
+        the split `SHARED`, before anything else is cut.
+        """
         archives = find_archives(datasets)
-        items = cut_tune(merge(read_zip(path) for path in archives), share=TUNE_SHARE)
-        index = FaceIndex(faces)
-        found = {(path, member): face for path in archives for member, face in index.load(path).items()}
-        return cls(items, found, output)
+        items = hold_out(merge(read_zip(path) for path in archives), network_data)
+        items = cut_tune(items, share=TUNE_SHARE)
+        check_leaks(items)
+        return cls(items, FaceIndex(faces).build(items, detector=Detector(threads=1)), output)
 
     def run(self, task: Task) -> Iterator[dict[str, Any]]:
         """Answer a task, for each kind of fake: AUC by condition, false alarms elsewhere, permuted labels."""
         chosen = self.chosen(task)
         train, tune = (self.looks(task, self.shots(task, chosen, fold), fold) for fold in ("train", "tune"))
-        val = {name: self.looks(task, self.val_shots(chosen, name), f"val {name}") for name in CONDITIONS}
+        val = {name: self.looks(task, self.judged(chosen, name), f"val {name}") for name in CONDITIONS}
         elsewhere = {
             source: self.looks(task, self.reals_of(source), source).seen()
             for source in LEFT_OUT
@@ -231,37 +248,6 @@ class Laboratory:
                 "permuted": permuted(seen, of_kind["stored"]),
             }
 
-    def gains(self, task: Task, network: Path) -> Iterator[dict[str, Any]]:
-        """Say for each kind what frequency adds to a visual network, on *val* as stored.
-
-        Both the model that learnt this question alone, as stored, and the one in the product. Not on *tune*:
-        a network whose *tune* was cut otherwise has learnt most of those pictures.
-        """
-        chosen = self.chosen(task)
-        train, tune = (self.looks(task, self.shots(task, chosen, fold), fold) for fold in ("train", "tune"))
-        shots = self.val_shots(chosen, "stored")
-        first, tried = self._visual(task, shots, network), self.looks(task, shots, "val stored")
-        product = LinearClassifier(MODEL, NAMES)
-        for kind in task.kinds:
-            own, _, _ = choose_model(train.of(kind).as_stored(), tune.of(kind).as_stored())
-            used = ((tried.kind == kind) | ~tried.fake) & ~tried.missing
-            part = tried.take(used)
-            scores = {"own": logit(own(part.features)), "product": product.logits(part.features)}
-            for name, score in scores.items():
-                found = gain(part.fake, first[used], score, part.group)
-                yield {"task": f"{task.name}, {kind}", "model": name, "n": len(part.fake), **asdict(found)}
-
-    def _visual(self, task: Task, shots: Sequence[Shot], network: Path) -> np.ndarray:
-        """Return the network's logits (N,), each picture judged as it is and mirrored."""
-        judge, logits = VisualNetwork(network, threads=1), []
-        for shot in shots:
-            face = self.faces[(shot.item.path, shot.item.member)]
-            assert face is not None
-            source = self._treated(task, cut(self._picture(shot.item, face), face), shot)
-            pixels = judge.crop(source.pixels, source.points)
-            logits.append(judge.infer(np.stack([pixels, pixels[:, ::-1]])).logits.mean())
-        return np.array(logits, np.float64)
-
     def export(self, path: Path) -> None:
         """Fit one classifier on the looks of all tasks, measure it, and write it with its card.
 
@@ -289,7 +275,7 @@ class Laboratory:
         reals = Looks.joined([looks.reals() for looks in folds["tune"].values()])
         metrics = []
         for task, condition in itertools.product(tasks, CONDITIONS):
-            val = self.looks(task, self.val_shots(chosen[task], condition), f"val {condition}").generated()
+            val = self.looks(task, self.judged(chosen[task], condition), f"val {condition}").generated()
             for kind in val.kinds:
                 metrics.append(_metric(task, kind, condition, figures(models[best], val.of(kind))))
         write(models[best], train, path, metrics)
@@ -301,7 +287,7 @@ class Laboratory:
 
     def chosen(self, task: Task) -> list[Item]:
         """Return the items of a task, thinned, and matched in size where it asks for that."""
-        most = {"train": task.most, "tune": task.most_tune, "val": task.most_val}
+        most = {"train": task.most, "tune": task.most_tune, SHARED: task.most_tune, "val": task.most_val}
         counts: dict[tuple[str, ...], int] = {}
         kept = []
         for item in sorted(self.items, key=lambda i: zlib.crc32(f"{i.data_set}/{i.name}".encode())):
@@ -316,7 +302,7 @@ class Laboratory:
     def _matched(self, items: Sequence[Item]) -> list[Item]:
         """Keep of each fold pairs of a fake and a real whose faces differ by less than 3 % in width."""
         kept: list[Item] = []
-        for fold in ("train", "tune", "val"):
+        for fold in MOST_PAIRS:
             reals = [item for item in items if item.split == fold and item.label == "real"]
             widths = np.array([self._width(item) for item in reals])
             free = np.ones(len(reals), bool)
@@ -344,9 +330,9 @@ class Laboratory:
             for number in range(task.looks.get(item.manipulation, 1))
         ]
 
-    def val_shots(self, chosen: Sequence[Item], condition: str) -> list[Shot]:
-        """Return the looks at *val* under one condition."""
-        return [Shot(item, 0, condition) for item in chosen if item.split == "val"]
+    def judged(self, chosen: Sequence[Item], condition: str, fold: str = "val") -> list[Shot]:
+        """Return one look at each item of a fold under one condition."""
+        return [Shot(item, 0, condition) for item in chosen if item.split == fold]
 
     def reals_of(self, source: str) -> list[Shot]:
         """Return looks at some real *val* pictures of a source, as stored."""
@@ -354,7 +340,15 @@ class Laboratory:
         return [Shot(item, 0, "stored") for item in reals[:LEFT_OUT_MOST]]
 
     def looks(self, task: Task, shots: Sequence[Shot], name: str) -> Looks:
-        """Return the features of shots, from the output folder where they were looked at before."""
+        """Return the features of shots."""
+        values = self.kept(task, shots, name, lambda: np.stack(list(self._look(task, shots))))
+        kinds = np.array([shot.item.manipulation for shot in shots])
+        return Looks(values, kinds, groups(shots), np.array([shot.condition is None for shot in shots]))
+
+    def kept(
+        self, task: Task, shots: Sequence[Shot], name: str, measure: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        """Return what was measured of shots, from the output folder where that was done before."""
         key = json.dumps(
             [
                 task.equal_face,
@@ -365,31 +359,37 @@ class Laboratory:
         number = hashlib.sha256(key.encode()).hexdigest()[:10]
         path = self.output / f"looks-{_slug(f'{task.name} {name}')}-{number}.npz"
         if path.exists():
-            values = np.load(path)["features"]
-        else:
-            values = np.stack(list(self._look(task, shots)))
-            np.savez(path, features=values)
-        groups = np.unique([f"{s.item.data_set}/{s.item.group}" for s in shots], return_inverse=True)[1]
-        kinds = np.array([shot.item.manipulation for shot in shots])
-        return Looks(values, kinds, groups, np.array([shot.condition is None for shot in shots]))
+            return np.asarray(np.load(path)["features"])
+        values = measure()
+        np.savez(path, features=values)
+        return values
 
-    def _look(self, task: Task, shots: Sequence[Shot]) -> Iterator[np.ndarray]:
+    def sources(self, task: Task, shots: Sequence[Shot]) -> Iterator[Cut]:
+        """Yield the face of each shot with its surroundings, treated."""
         last, source = None, None
         for count, shot in enumerate(shots):
             if shot.item is not last:
-                face = self.faces[(shot.item.path, shot.item.member)]
-                assert face is not None
-                last, source = shot.item, cut(self._picture(shot.item, face), face)
+                last, source = shot.item, self._cut(shot.item)
             assert source is not None
-            values = look(self._treated(task, source, shot))
-            yield np.full(len(NAMES), np.nan, np.float32) if values is None else values
+            yield self._treated(task, source, shot)
             if count % 1000 == 999:
                 sys.stderr.write(f"{task.name}: {count + 1} of {len(shots)}\n")
 
-    def _picture(self, item: Item, face: IndexedFace) -> np.ndarray:
+    def _look(self, task: Task, shots: Sequence[Shot]) -> Iterator[np.ndarray]:
+        for source in self.sources(task, shots):
+            values = look(source)
+            yield NOTHING if values is None else values
+
+    def _cut(self, item: Item) -> Cut:
+        face = self.faces[(item.path, item.member)]
+        assert face is not None
         pixels = self.pictures.read(item)
-        quality = SAVED_AGAIN.get(item.path.stem)
-        return pixels if quality is None else save(Cut(pixels, face.points, 0.0), quality).pixels
+        if item.path.stem in MADE_ALIKE:
+            factor = ALIKE_SIDE / max(face.size)
+            whole = save(resize(Cut(pixels, face.points, 0.0), factor), ALIKE_QUALITY)
+            pixels, (height, width) = whole.pixels, whole.pixels.shape[:2]
+            face = IndexedFace(whole.points, face.box * factor, (width, height))
+        return cut(pixels, face)
 
     def _treated(self, task: Task, source: Cut, shot: Shot) -> Cut:
         seed = zlib.crc32(f"{shot.item.data_set}/{shot.item.name}/{shot.number}".encode())
@@ -414,6 +414,25 @@ class Laboratory:
                     quality = 80 if max(face.size) > 500 else 75
                     self._portraits.append((float(max(face.box[2:])), quality))
         return self._portraits[int(random.integers(len(self._portraits)))]
+
+
+def hold_out(items: Sequence[Item], network_data: Sequence[Path]) -> list[Item]:
+    """Mark as `SHARED` the groups that a visual network's training on these zips sets aside as *tune*."""
+    if not network_data:
+        return list(items)
+    of_network = training_items(
+        find_archives(network_data), tune_share=NETWORK_TUNE_SHARE, seed=NETWORK_TUNE_SEED
+    )
+    held = {(item.data_set, item.group) for item in of_network if item.split == "tune"}
+    return [
+        replace(item, split=SHARED) if item.split == "train" and (item.data_set, item.group) in held else item
+        for item in items
+    ]
+
+
+def groups(shots: Sequence[Shot]) -> np.ndarray:
+    """Return numbers (N,) of the groups that shots belong to."""
+    return np.unique([f"{s.item.data_set}/{s.item.group}" for s in shots], return_inverse=True)[1]
 
 
 def random_treatment(random: np.random.Generator) -> Treatment:
