@@ -104,7 +104,7 @@ def judge(path: Path, items: Sequence[Item], faces: Any) -> Judged:
         items,
         faces,
         size=config.phases[-1].size,
-        margin=config.margin,
+        framing=config.framing,
         mean=preprocessing.mean,
         std=preprocessing.std,
     )

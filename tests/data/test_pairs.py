@@ -17,6 +17,7 @@ from unmask.data.augment import Draw, Strength  # noqa: E402
 from unmask.data.index import IndexedFace  # noqa: E402
 from unmask.data.pairs import Meshes, Numbers, PairDataset  # noqa: E402
 from unmask.data.selfblend import lay_mesh  # noqa: E402
+from unmask.faces.align import Framing  # noqa: E402
 from unmask.faces.landmarks import EYE_CORNERS  # noqa: E402
 from unmask.training.archives import training_items  # noqa: E402
 
@@ -48,6 +49,35 @@ def data_set(items, **settings) -> PairDataset:
     return PairDataset(
         items, faces, size=32, kinds=kinds, blend_sources={}, strength=strength, seed=0, **settings
     )
+
+
+def test_an_upright_crop_moved_by_whole_pixels_is_a_piece_of_the_picture(tmp_path):
+    face = pictures.astronaut()[50:200, 150:300]
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        archive.writestr("images/a.png", cv2.imencode(".png", face[..., ::-1])[1].tobytes())
+        archive.writestr("images/b.png", cv2.imencode(".png", face[..., ::-1])[1].tobytes())
+        archive.writestr(
+            "metadata.csv",
+            "name,label,identity,split,original,manipulation\na,real,p,train,,\nb,fake,p,train,a,paint\n",
+        )
+    items = training_items([tmp_path / "one.zip"], tune_share=0.01, seed=0)
+    faces = {i.place: IndexedFace(POINTS, np.zeros(4, np.float32), (150, 150)) for i in items}
+    off = dict.fromkeys(("colour", "grey", "resize", "blur", "noise", "jpeg", "drop", "video"), 0.0)
+    data = PairDataset(
+        items,
+        faces,
+        size=80,
+        framing=Framing(2.0, upright=True),
+        kinds={"paint": 1.0},
+        blend_sources={},
+        strength=Strength(**off, whole_pixels=1.0),
+        seed=0,
+    )
+    pieces = {face[y : y + 80, x : x + 80].tobytes() for y in range(71) for x in range(71)}
+    pieces |= {face[y : y + 80, x : x + 80][:, ::-1].tobytes() for y in range(71) for x in range(71)}
+    for number in range(6):
+        for crop in data[number][0].permute(0, 2, 3, 1).numpy():
+            assert crop.tobytes() in pieces
 
 
 def test_two_devices_take_all_numbers_of_one():

@@ -6,7 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.transform import SimilarityTransform
 
-from unmask.faces.align import CENTRE, SIDE, TEMPLATE, crop, crop_matrix, native_side, similarity, warp
+from unmask.faces.align import (
+    CENTRE,
+    LEAN,
+    MARGIN,
+    SIDE,
+    TEMPLATE,
+    crop,
+    crop_matrix,
+    native_side,
+    similarity,
+    warp,
+)
 
 
 @given(
@@ -92,3 +103,44 @@ def test_the_crop_is_so_many_eye_distances_wide_round_the_same_middle(margin):
     middle = np.array([30 + 2 * 56, 10 + 2 * 70, 1.0])
     assert matrix @ middle == pytest.approx([44.5, 44.5])
     assert plain @ middle == pytest.approx([44.5, 44.5])
+
+
+@given(
+    ratio=st.floats(0.82, 1.22),
+    degrees=st.floats(-LEAN + 1, LEAN - 1),
+    x=st.floats(0, 40),
+    y=st.floats(0, 40),
+)
+@settings(max_examples=40, deadline=None)
+def test_an_upright_crop_of_nearly_its_own_size_takes_pixels_as_they_are_stored(ratio, degrees, x, y):
+    size = 96
+    lean = SimilarityTransform(
+        scale=size / (SIDE * ratio), rotation=np.deg2rad(degrees), translation=(90 + x, 90 + y)
+    )
+    points = lean(TEMPLATE - CENTRE)
+    picture = np.random.default_rng(3).integers(0, 256, (240, 240, 3), dtype=np.uint8)
+    matrix = crop_matrix(points, size, upright=True)
+    left, top = -np.round(matrix[:, 2]).astype(int)
+    np.testing.assert_array_equal(warp(picture, matrix, size), picture[top : top + size, left : left + size])
+    # The middle is that of the turned crop, to half a pixel.
+    middle = np.array([90 + x, 90 + y])
+    np.testing.assert_allclose([left + (size - 1) / 2, top + (size - 1) / 2], middle, atol=0.5 + 1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+def test_an_upright_crop_of_another_size_is_scaled_and_not_turned(scale):
+    size = 76
+    lean = SimilarityTransform(scale=scale, rotation=np.deg2rad(12), translation=(200, 150))
+    points = lean(TEMPLATE - CENTRE)
+    matrix = crop_matrix(points, size, upright=True)
+    turned = crop_matrix(points, size)
+    np.testing.assert_allclose(matrix[:, :2], np.eye(2) * MARGIN * size / (MARGIN * SIDE * scale))
+    for found in (matrix, turned):
+        assert found @ [200, 150, 1] == pytest.approx([37.5, 37.5])
+
+
+def test_a_head_that_leans_too_far_is_turned_in_an_upright_crop_too():
+    lean = SimilarityTransform(rotation=np.deg2rad(LEAN + 5))
+    np.testing.assert_array_equal(
+        crop_matrix(lean(TEMPLATE), 76, upright=True), crop_matrix(lean(TEMPLATE), 76)
+    )

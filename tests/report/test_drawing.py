@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unmask.faces.align import MARGIN, crop_matrix
+from unmask.faces.align import MARGIN, PLAIN, Framing, crop_matrix
 from unmask.report.drawing import (
     COLOURS,
     FULL_GLOW,
@@ -56,7 +56,7 @@ def test_a_heat_map_lies_on_the_place_of_the_face_that_it_speaks_of(margin):
     values = np.zeros((size, size), np.float32)
     values[40:44, 30:34] = 50.0
     picture = grey(200, 200)
-    draw_heat(picture, values, FACE, margin=margin)
+    draw_heat(picture, values, FACE, framing=Framing(margin))
     changed = np.argwhere((picture != GREY).any(axis=2))
     matrix = crop_matrix(FACE, size, margin=margin)
     y, x = changed.mean(axis=0)
@@ -77,7 +77,7 @@ def test_faces_partly_or_wholly_outside_and_tiny_pictures_are_no_error(height, w
     picture = grey(height, width)
     draw_face(picture, (x, y, w, h), "person 1: fake 93 %", COLOURS["fake"])
     points = FACE * max(w, 1) / 100 + (x, y)
-    draw_heat(picture, np.full((16, 16), 3.0, np.float32), points, margin=MARGIN)
+    draw_heat(picture, np.full((16, 16), 3.0, np.float32), points, framing=PLAIN)
     assert picture.shape == (height, width, 3)
 
 

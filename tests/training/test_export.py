@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="needs the train extra")
 from random_networks import random_network, save  # noqa: E402
 from torch import nn  # noqa: E402
 
+from unmask.faces.align import Framing  # noqa: E402
 from unmask.models.registry import architecture, create  # noqa: E402
 from unmask.runtime.card import load_card, verify  # noqa: E402
 from unmask.runtime.network import VisualNetwork  # noqa: E402
@@ -56,12 +57,13 @@ def test_two_networks_are_exported_as_one_that_averages_them(tmp_path):
             64,
             {},
             crop_margin=margin,
+            upright=number == 0,
             trained_groups=groups,
             training_data=[{"data_set": "x", "items": 10 + number}],
         )
     exported = export(tmp_path / "0.safetensors", tmp_path / "both.onnx", others=[tmp_path / "1.safetensors"])
     network = VisualNetwork(exported, threads=1)
-    assert (network.size, network.margin) == (80, 2.5)
+    assert (network.size, network.framing) == (80, Framing(2.5, upright=True))
     assert network.card.trained_groups == ["a", "b"]
     assert network.card.training_data == [{"data_set": "x", "items": 11}]
     rows = np.arange(80)

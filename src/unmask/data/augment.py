@@ -31,6 +31,8 @@ class Strength:
     scale: float = 0.10
     shift: float = 0.04
     """Largest shift as a share of the crop's side."""
+    whole_pixels: float = 0.0
+    """Share that is only mirrored and shifted by whole pixels: neither turned nor scaled."""
     colour: float = 0.5
     grey: float = 0.03
     resize: float = 0.35
@@ -87,6 +89,8 @@ class Draw:
         scale = np.exp(rng.uniform(-s.scale, s.scale))
         shift = rng.uniform(-s.shift, s.shift, size=2) * size
         mirror = -1.0 if rng.random() < 0.5 else 1.0
+        if s.whole_pixels and rng.random() < s.whole_pixels:
+            angle, scale, shift = 0.0, 1.0, np.round(shift)
         turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         turn = np.diag([mirror, 1.0]) @ turn
         centre = np.full(2, (size - 1) / 2)

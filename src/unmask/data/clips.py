@@ -19,7 +19,7 @@ from unmask.data.augment import Strength as Augmentation
 from unmask.data.pairs import CANVAS_PIXELS, canvas_matrix
 from unmask.data.selfblend import lay_mesh
 from unmask.data.selfblend_video import self_blend_clip
-from unmask.faces.align import MARGIN, crop_matrix, warp
+from unmask.faces.align import PLAIN, Framing, warp
 from unmask.faces.detect import Detector
 from unmask.media.events import Cut, Frame
 from unmask.media.h264 import recompress
@@ -166,11 +166,11 @@ def augment(
     draw: Draw,
     size: int,
     *,
-    margin: float = MARGIN,
+    framing: Framing = PLAIN,
 ) -> np.ndarray:
     """Cut the (T, size, size, 3) crops of T frames (H, W, 3) by five points (T, 5, 2), all by one draw."""
     crops = [
-        draw.change(warp(pixels, draw.matrix(crop_matrix(at, size, margin=margin), size), size))
+        draw.change(warp(pixels, draw.matrix(framing.matrix(at, size), size), size))
         for pixels, at in zip(frames, points, strict=True)
     ]
     return np.stack(crops)

@@ -22,7 +22,7 @@ from unmask.data.index import IndexedFace, decode
 from unmask.data.manifest import Item
 from unmask.data.selfblend import SelfBlend, lay_mesh, self_blend
 from unmask.data.selfswap import Renderer, self_swap
-from unmask.faces.align import MARGIN, crop_matrix, warp
+from unmask.faces.align import PLAIN, Framing, crop, crop_matrix, warp
 from unmask.faces.landmarks import PRESENCE, Landmarker, square_of_landmarks
 
 SELF_BLEND = "self-blend"
@@ -99,7 +99,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         items: the training items; those whose face was not found are left out.
         faces: the found faces.
         size: side of the crops in pixels.
-        margin: side of the crops as a multiple of the distance between the eyes.
+        framing: of the crops.
         kinds: share of each kind of fake among the pairs; the `OWN_KINDS` may be among them.
         blend_sources: share of each data set among the reals that the `OWN_KINDS` are made from.
         strength: of the augmentation.
@@ -118,7 +118,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         faces: Faces,
         *,
         size: int,
-        margin: float = MARGIN,
+        framing: Framing = PLAIN,
         kinds: Mapping[str, float],
         blend_sources: Mapping[str, float],
         strength: Strength,
@@ -129,7 +129,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self._renderer = renderer
         self._sampling = sampling
         self._faces = faces
-        self._size, self._margin = size, margin
+        self._size, self._framing = size, framing
         self._strength = strength
         self._seed = seed
         self._pictures = Pictures()
@@ -209,7 +209,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def _augmented(self, pixels: np.ndarray, points: np.ndarray, draw: Draw) -> np.ndarray:
         """Cut the crop of a face out of a picture and change it, all by one draw."""
         part, corner = draw.cut(pixels, points)
-        base = crop_matrix(points - corner, self._size, margin=self._margin)
+        base = self._framing.matrix(points - corner, self._size)
         return draw.change(warp(part, draw.matrix(base, self._size), self._size))
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -261,9 +261,17 @@ class Numbers(Sampler[int]):
 class CropDataset(Dataset[tuple[torch.Tensor, int]]):
     """The product's own crops of the given items, unchanged, with labels (1 = fake)."""
 
-    def __init__(self, items: Sequence[Item], faces: Faces, *, size: int, margin: float = MARGIN) -> None:
+    def __init__(
+        self,
+        items: Sequence[Item],
+        faces: Faces,
+        *,
+        size: int,
+        framing: Framing = PLAIN,
+    ) -> None:
         self._items = [item for item in items if faces.get(item.place) is not None]
-        self._faces, self._size, self._margin, self._pictures = faces, size, margin, Pictures()
+        self._faces, self._size, self._pictures = faces, size, Pictures()
+        self._framing = framing
 
     @property
     def items(self) -> list[Item]:
@@ -277,6 +285,5 @@ class CropDataset(Dataset[tuple[torch.Tensor, int]]):
         item = self._items[index]
         face = self._faces[item.place]
         assert face is not None
-        matrix = crop_matrix(face.points, self._size, margin=self._margin)
-        pixels = warp(self._pictures.read(item), matrix, self._size)
+        pixels = crop(self._pictures.read(item), face.points, size=self._size, framing=self._framing)
         return torch.from_numpy(pixels).permute(2, 0, 1), int(item.label == "fake")

@@ -25,7 +25,7 @@ from unmask.data.manifest import DataError, Label, read_label
 from unmask.data.selfblend import lay_mesh
 from unmask.data.selfblend_video import self_blend_clip
 from unmask.data.store import METADATA, read_landmarks
-from unmask.faces.align import MARGIN, crop_matrix, warp
+from unmask.faces.align import PLAIN, Framing, crop
 from unmask.media.h264 import recompress
 from unmask.media.output import atomic_path
 from unmask.runtime.network import VisualNetwork
@@ -171,11 +171,11 @@ class Crops:
     """Reads the crops and meshes of sequences, each zip opened once.
 
     Args:
-        margin: side of the upright crops as a multiple of the distance between the eyes.
+        framing: of the crops that are cut out of the stored ones.
     """
 
-    def __init__(self, margin: float = MARGIN) -> None:
-        self._margin = margin
+    def __init__(self, framing: Framing = PLAIN) -> None:
+        self._framing = framing
         self._open: dict[Path, zipfile.ZipFile] = {}
         self._meshes: dict[Path, np.ndarray] = {}
 
@@ -193,10 +193,12 @@ class Crops:
         return mesh if np.isfinite(mesh).all() else lay_mesh(sequence.points[index])
 
     def aligned(self, sequence: FaceSequence, chosen: np.ndarray, size: int) -> np.ndarray:
-        """Return the product's upright crops (M, size, size, 3) uint8 RGB of the chosen moments."""
-        places = [crop_matrix(sequence.points[index], size, margin=self._margin) for index in chosen]
+        """Return the product's crops (M, size, size, 3) uint8 RGB of the chosen moments."""
         return np.stack(
-            [warp(self.pixels(sequence, i), place, size) for i, place in zip(chosen, places, strict=True)]
+            [
+                crop(self.pixels(sequence, i), sequence.points[i], size=size, framing=self._framing)
+                for i in chosen
+            ]
         )
 
     def augmented(
@@ -211,7 +213,7 @@ class Crops:
         """Return the crops (M, size, size, 3) after one draw for all of them and a real encoder."""
         frames = [self.pixels(sequence, index) for index in chosen]
         draw = _one_draw(rng, augmentation)
-        crops = augment(frames, sequence.points[chosen], draw, size, margin=self._margin)
+        crops = augment(frames, sequence.points[chosen], draw, size, framing=self._framing)
         return recompress(crops, **_encoder(rng))
 
     def self_blended(
@@ -228,7 +230,7 @@ class Crops:
         squares, points, meshes = (np.stack(part) for part in zip(*made, strict=True))
         blend = self_blend_clip(squares, meshes, rng)
         draw, encoder = _one_draw(rng, augmentation), _encoder(rng)
-        halves = [augment(h, points, draw, size, margin=self._margin) for h in (blend.real, blend.fake)]
+        halves = [augment(h, points, draw, size, framing=self._framing) for h in (blend.real, blend.fake)]
         return np.stack([recompress(half, **encoder) for half in halves])
 
 
@@ -269,7 +271,7 @@ class FrameFeatures:
     def __init__(self, network: VisualNetwork, folder: Path) -> None:
         self.network = network
         self._folder = folder
-        self._crops = Crops(network.margin)
+        self._crops = Crops(network.framing)
         folder.mkdir(parents=True, exist_ok=True)
 
     def of(self, sequence: FaceSequence) -> Looked:

@@ -17,7 +17,7 @@ from typing import Any
 from unmask.evaluation.page import DECISION_NAMES, share, value
 from unmask.evaluation.results import SCHEMA
 from unmask.report.words import KINDS
-from unmask.runtime.card import Card, Metric, WeightError, load_card, write_card
+from unmask.runtime.card import Card, Crop, Metric, WeightError, load_card, write_card
 
 Run = dict[str, Any]
 
@@ -124,7 +124,7 @@ def _description(card: Card) -> Iterator[str]:
         "made": card.created,
         "licence": card.licence,
         "input": None if card.input_size is None else f"{card.input_size} x {card.input_size} pixels, RGB",
-        "crop": None if card.crop is None else f"{card.crop.margin:.3f} times the distance between the eyes",
+        "crop": None if card.crop is None else _describe(card.crop),
     }
     yield "| | |\n|---|---|"
     for name, fact in facts.items():
@@ -213,6 +213,11 @@ def _fakes_row(name: str, part: Run) -> str:
     cells = [value(figures.get("auc")), value(figures.get("eer"))]
     cells += [share(shares[outcome]) for outcome in ("fake", "real", "inconclusive")]
     return f"| {name} | {shares['n']} | " + " | ".join(cells) + " |"
+
+
+def _describe(crop: Crop) -> str:
+    how = "; not turned, and not scaled where its size hardly differs" if crop.upright else ""
+    return f"{crop.margin:.3f} times the distance between the eyes{how}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,7 +18,7 @@ import numpy as np
 
 from unmask.evidence.base import Evidence, Features, Heat, Measurement, Needs
 from unmask.evidence.registry import Options
-from unmask.faces.align import crop_matrix
+from unmask.faces.align import Framing
 from unmask.faces.face import Face
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import WEIGHTS, WeightError
@@ -69,9 +69,9 @@ class Visual:
         self._pending: list[_Crop] = []
 
     @property
-    def margin(self) -> float:
-        """Side of the crops that are judged, as a multiple of the distance between the eyes."""
-        return self._network.margin
+    def framing(self) -> Framing:
+        """How the crops that are judged are cut."""
+        return self._network.framing
 
     def begin(self, media: Media) -> None:
         """Start a file."""
@@ -126,7 +126,7 @@ class Visual:
 
     def _heat(self, frame: Frame, face: Face, logit: float, values: np.ndarray) -> Heat:
         size = self._network.size
-        matrix = cv2.invertAffineTransform(crop_matrix(face.detection.points, size, margin=self.margin))
+        matrix = cv2.invertAffineTransform(self.framing.matrix(face.detection.points, size))
         resized = cv2.resize(values.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
         return Heat(self.name, frame, face, float(expit(logit)), resized, matrix)
 

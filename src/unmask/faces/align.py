@@ -12,6 +12,8 @@ What lies beyond the picture is mirrored in.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 
@@ -26,6 +28,10 @@ EYES = float(TEMPLATE[1, 0] - TEMPLATE[0, 0])
 """Distance between the template's eyes."""
 MARGIN = SIDE / EYES
 """The side of the plain crop as a multiple of the distance between the eyes (2.157)."""
+LEAN = 20.0
+"""Degrees by which a head may lean in an upright crop."""
+NEARLY_NATIVE = (0.8, 1.25)
+"""An upright crop that would be scaled by a factor between these is not scaled at all."""
 
 
 def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
@@ -55,19 +61,51 @@ def similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def crop_matrix(points: np.ndarray, size: int, *, margin: float = MARGIN) -> np.ndarray:
+def crop_matrix(
+    points: np.ndarray, size: int, *, margin: float = MARGIN, upright: bool = False
+) -> np.ndarray:
     """Return the (2, 3) map from picture pixels to the pixels of the `size` x `size` crop.
 
     Args:
         points: (5, 2): right eye, left eye, nose tip, right and left mouth corner, in picture pixels.
         size: side of the crop in pixels.
         margin: side of the crop as a multiple of the distance between the eyes.
+        upright: do not turn a head that leans by `LEAN` degrees or less; and where the crop would hardly be
+            scaled (`NEARLY_NATIVE`), take the pixels as they are stored, so that no interpolation blurs them.
     """
     side = margin * EYES
     corner = np.array(CENTRE) - side / 2
     matrix = similarity(points, (TEMPLATE - corner) * (size / side))
+    if upright and abs(np.degrees(np.arctan2(matrix[1, 0], matrix[0, 0]))) <= LEAN:
+        return _without_turn(matrix, size)
     # Pixel centres lie at whole numbers: half a pixel of the crop is not half a pixel of the picture.
     return matrix + np.array([[0, 0, -0.5], [0, 0, -0.5]])
+
+
+def _without_turn(matrix: np.ndarray, size: int) -> np.ndarray:
+    """Return the pixel map of an upright crop with the middle and scale of a turned one's `matrix`."""
+    scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
+    middle = np.linalg.solve(matrix[:, :2], size / 2 - matrix[:, 2])
+    if NEARLY_NATIVE[0] <= scale <= NEARLY_NATIVE[1]:
+        scale = 1.0
+        middle = np.round(middle - (size - 1) / 2) + (size - 1) / 2
+    shift = (size - 1) / 2 - scale * middle
+    return np.array([[scale, 0.0, shift[0]], [0.0, scale, shift[1]]])
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How faces are cut for a network; `margin` and `upright` as in `crop_matrix`."""
+
+    margin: float = MARGIN
+    upright: bool = False
+
+    def matrix(self, points: np.ndarray, size: int) -> np.ndarray:
+        """Return the (2, 3) map from picture pixels to the crop's; see `crop_matrix`."""
+        return crop_matrix(points, size, margin=self.margin, upright=self.upright)
+
+
+PLAIN = Framing()
 
 
 def warp(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
@@ -83,9 +121,9 @@ def warp(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
     )
 
 
-def crop(pixels: np.ndarray, points: np.ndarray, *, size: int, margin: float = MARGIN) -> np.ndarray:
+def crop(pixels: np.ndarray, points: np.ndarray, *, size: int, framing: Framing = PLAIN) -> np.ndarray:
     """Return the aligned `(size, size, 3)` uint8 RGB crop of a face with the given five points."""
-    return warp(pixels, crop_matrix(points, size, margin=margin), size)
+    return warp(pixels, framing.matrix(points, size), size)
 
 
 def native_side(points: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from unmask.faces.align import MARGIN
+from unmask.faces.align import PLAIN, Framing
 from unmask.media.events import Media
 from unmask.media.output import OutputError, atomic_path
 from unmask.media.writer import VideoWriter
@@ -62,7 +62,7 @@ def annotate(
     media = source.media
     _check_kind(media, output)
     maps = HeatMaps(report, model=model, threads=count, device=device) if heat and report.faces else None
-    painter = _Painter(report, media, margin=MARGIN if maps is None else maps.margin)
+    painter = _Painter(report, media, framing=PLAIN if maps is None else maps.framing)
     frames = source.seen(None if maps is None else maps.of)
     if media.kind == "picture":
         _save(painter.paint(next(frames)), output)
@@ -90,8 +90,8 @@ def _check_kind(media: Media, output: Path) -> None:
 class _Painter:
     """Paints one frame after the other."""
 
-    def __init__(self, report: Report, media: Media, *, margin: float) -> None:
-        self._report, self._margin = report, margin
+    def __init__(self, report: Report, media: Media, *, framing: Framing) -> None:
+        self._report, self._framing = report, framing
         self._persons = {track.track: person for person in report.faces for track in person.tracks}
         times = [point[0] for entry in report.evidence.values() for point in entry.timeline]
         self.duration = media.duration or max(times, default=0.0)
@@ -104,7 +104,7 @@ class _Painter:
         pixels = seen.frame.pixels.copy()
         for face in seen.faces:
             if face.track in seen.maps:
-                draw_heat(pixels, seen.maps[face.track], face.detection.points, margin=self._margin)
+                draw_heat(pixels, seen.maps[face.track], face.detection.points, framing=self._framing)
         for face in seen.faces:
             caption, colour = self._caption(face.track)
             draw_face(pixels, face.detection.box.tolist(), caption, colour)

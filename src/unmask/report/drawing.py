@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from unmask.faces.align import crop_matrix
+from unmask.faces.align import Framing
 from unmask.report.html import by_track
 from unmask.report.schema import SCOPE, Label, Report
 from unmask.report.words import HEADLINES, KINDS, clock, percent
@@ -93,13 +93,13 @@ def draw_face(pixels: np.ndarray, box: Sequence[float], caption: str, colour: Co
     _blend(pixels, left + pad, top + pad // 2, mask, (255, 255, 255))
 
 
-def draw_heat(pixels: np.ndarray, values: np.ndarray, points: np.ndarray, *, margin: float) -> None:
+def draw_heat(pixels: np.ndarray, values: np.ndarray, points: np.ndarray, *, framing: Framing) -> None:
     """Blend a heat map (S, S), in logits, on the face whose `points` (5, 2) are given; see `draw_map`.
 
-    `margin` is the crop's over which the map lies (`faces.align`).
+    `framing` is that of the crop over which the map lies.
     """
     size = values.shape[0]
-    matrix = cv2.invertAffineTransform(crop_matrix(points, size, margin=margin)).astype(np.float64)
+    matrix = cv2.invertAffineTransform(framing.matrix(points, size)).astype(np.float64)
     corners = np.array([[0, 0], [size, 0], [size, size], [0, size]]) @ matrix[:, :2].T + matrix[:, 2]
     x0, y0 = np.maximum(np.floor(corners.min(axis=0)).astype(int), 0)
     x1, y1 = np.minimum(np.ceil(corners.max(axis=0)).astype(int), pixels.shape[1::-1])

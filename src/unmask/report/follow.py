@@ -13,6 +13,7 @@ from unmask.evidence.base import Heat
 from unmask.evidence.registry import Options
 from unmask.evidence.schedule import Between, Ticks
 from unmask.evidence.visual import Visual
+from unmask.faces.align import Framing
 from unmask.faces.detect import Detector
 from unmask.faces.face import Face
 from unmask.faces.landmarks import Landmarker
@@ -156,9 +157,9 @@ class HeatMaps:
             )
 
     @property
-    def margin(self) -> float:
-        """Of the crops over which the maps lie (`faces.align`)."""
-        return self._visual.margin
+    def framing(self) -> Framing:
+        """Of the crops over which the maps lie."""
+        return self._visual.framing
 
     def of(self, frame: Frame, faces: list[Face]) -> Maps:
         """Return the heat map of each face of one frame, by track; faces that cannot be judged have none."""

@@ -24,12 +24,13 @@ class WeightError(Exception):
 
 
 class Crop(BaseModel):
-    """How faces are cut for a network: side in pixels, and as a multiple of the distance between the eyes."""
+    """How faces are cut for a network: side in pixels, and as `unmask.faces.align.Framing` says."""
 
     model_config = ConfigDict(frozen=True)
 
     size: int
     margin: float
+    upright: bool = False
 
 
 class Metric(BaseModel):

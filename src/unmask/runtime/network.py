@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unmask.faces.align import MARGIN, crop
+from unmask.faces.align import PLAIN, Framing, crop
 from unmask.runtime.card import Card, WeightError, load_card, verify
 from unmask.runtime.session import open_session
 
@@ -45,11 +45,12 @@ class VisualNetwork:
         verify(self.card)
         self._session = open_session(self.card.path, threads=threads, device=device)
         self.size = self._check(self.card)
-        self.margin = self.card.crop.margin if self.card.crop else MARGIN
+        cut = self.card.crop
+        self.framing = Framing(cut.margin, cut.upright) if cut else PLAIN
 
     def crop(self, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Cut a face out of (H, W, 3) uint8 RGB by its five points (5, 2), framed as the card says."""
-        return crop(pixels, points, size=self.size, margin=self.margin)
+        return crop(pixels, points, size=self.size, framing=self.framing)
 
     def infer(self, crops: np.ndarray) -> Answer:
         """Run (N, S, S, 3) uint8 RGB crops, N >= 1."""

@@ -41,6 +41,7 @@ class Header:
     tune_metrics: dict[str, float]
     depends: dict[str, str] = field(default_factory=dict)
     trained_groups: list[str] = field(default_factory=list)
+    upright: bool = False
 
 
 class CheckpointError(Exception):

@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from unmask.data.augment import Strength
-from unmask.faces.align import MARGIN
+from unmask.faces.align import MARGIN, Framing
 
 
 class Phase(BaseModel):
@@ -74,6 +74,8 @@ class TrainingConfig(Optimising):
     """The autoencoder that draws self-swaps (`unmask.training.autoencoder`)."""
     margin: float = Field(default=round(MARGIN, 4), ge=1.5, le=4)
     """Side of the crops as a multiple of the distance between the eyes."""
+    upright: bool = False
+    """Crops that are not turned, and not scaled where that goes (`unmask.faces.align.crop_matrix`)."""
     leave_out: list[str] = Field(default_factory=list)
     """Kinds of fakes left out, with the real pictures of their data sets: what is learned of other kinds?"""
     permute_labels: bool = False
@@ -140,6 +142,11 @@ class TrainingConfig(Optimising):
     def phase(self, progress: float) -> Phase:
         """Return the phase at a share of the run (0..1)."""
         return next((p for p in self.phases if progress < p.until), self.phases[-1])
+
+    @property
+    def framing(self) -> Framing:
+        """How the faces are cut."""
+        return Framing(self.margin, self.upright)
 
     @property
     def size(self) -> int:

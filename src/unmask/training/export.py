@@ -59,9 +59,9 @@ class Exported(nn.Module):
 class Together(nn.Module):
     """Several networks that judge one crop; outputs as those of `Exported`.
 
-    The crop is as wide as the widest member's. A member with a tighter crop sees the middle of it, and each
-    sees it at its own size. The logit is the mean of theirs, the map the mean of their maps, each laid where
-    its crop lies, and the embeddings are joined.
+    The crop is as wide as the widest member's, and upright if any member's is. A member with a tighter crop
+    sees the middle of it, and each sees it at its own size. The logit is the mean of theirs, the map the
+    mean of their maps, each laid where its crop lies, and the embeddings are joined.
 
     Args:
         members: the networks.
@@ -200,6 +200,7 @@ def _joined_header(headers: Sequence[checkpoint.Header], network: nn.Module) -> 
         architecture=JOINT.join(h.architecture for h in headers),
         input_size=network.size,
         crop_margin=network.margin,
+        upright=any(h.upright for h in headers),
         step=sum(h.step for h in headers),
         configuration={"members": [h.configuration for h in headers]},
         training_data=data,
@@ -236,7 +237,11 @@ def _write_card(output: Path, header: checkpoint.Header) -> None:
             "input_size": header.input_size,
             "mean": header.mean,
             "std": header.std,
-            "crop": {"size": header.input_size, "margin": round(header.crop_margin, 4)},
+            "crop": {
+                "size": header.input_size,
+                "margin": round(header.crop_margin, 4),
+                "upright": header.upright,
+            },
             "outputs": OUTPUTS,
             "classes": header.classes,
             "training_data": header.training_data,

@@ -31,6 +31,7 @@ from torch.utils.data import DataLoader
 
 from unmask.data.manifest import Item, thin
 from unmask.data.pairs import CropDataset, Faces, Numbers, PairDataset
+from unmask.faces.align import Framing
 from unmask.models.network import Network
 from unmask.models.registry import Preprocessing, architecture, create
 from unmask.models.weights import load_weights, packaged_weights
@@ -172,7 +173,7 @@ class _Run(lightning.Callback):
             self._items,
             self._faces,
             size=self._phase.size,
-            margin=config.margin,
+            framing=config.framing,
             kinds=config.kinds,
             blend_sources=config.blend_sources,
             strength=config.augmentation,
@@ -236,7 +237,7 @@ class _Run(lightning.Callback):
             self.tune,
             self._faces,
             size=phase.size,
-            margin=self._config.margin,
+            framing=self._config.framing,
             mean=self._preprocessing.mean,
             std=self._preprocessing.std,
         )
@@ -262,6 +263,7 @@ class _Run(lightning.Callback):
             mean=self._preprocessing.mean,
             std=self._preprocessing.std,
             crop_margin=self._config.margin,
+            upright=self._config.upright,
             classes=("real", "fake"),
             version=version("unmask"),
             step=self._clock.step,
@@ -342,12 +344,12 @@ def predict(
     faces: Faces,
     *,
     size: int,
-    margin: float,
+    framing: Framing,
     mean: Sequence[float],
     std: Sequence[float],
 ) -> tuple[list[Item], np.ndarray]:
     """Return the items whose face was found and their logits (N,), from unchanged crops."""
-    data = CropDataset(items, faces, size=size, margin=margin)
+    data = CropDataset(items, faces, size=size, framing=framing)
     model.eval()
     device = next(model.parameters()).device
     logits = [

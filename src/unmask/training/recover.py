@@ -108,6 +108,7 @@ def _header(card: Card, name: str, number: int, count: int) -> checkpoint.Header
         mean=card.mean,
         std=card.std,
         crop_margin=card.crop.margin if config is None else config.margin,
+        upright=card.crop.upright if config is None else config.upright,
         classes=(real, fake),
         version=card.version,
         step=0,

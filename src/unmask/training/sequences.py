@@ -43,7 +43,7 @@ from unmask.data.sequences import (
     read_sequences,
     windows,
 )
-from unmask.faces.align import MARGIN
+from unmask.faces.align import PLAIN
 from unmask.media.output import atomic_path
 from unmask.models.sequences import SequenceArchitecture, architecture, create
 from unmask.runtime.card import WEIGHTS
@@ -141,7 +141,7 @@ class FeatureMaterial:
         self._config = config
         card = frames.network.card
         self.depends = {card.file: card.sha256}
-        self.size, self.margin = frames.network.size, frames.network.margin
+        self.size, self.framing = frames.network.size, frames.network.framing
         self._looked: dict[FaceSequence, Looked] = {}
         self._blends: dict[FaceSequence, list[np.ndarray]] = {}
         for number, sequence in enumerate(sequences, start=1):
@@ -196,7 +196,7 @@ class ClipMaterial:
 
     depends: ClassVar[dict[str, str]] = {}
     features: int | None = None
-    margin = MARGIN
+    framing = PLAIN
 
     def __init__(self, config: SequenceConfig, found: SequenceArchitecture) -> None:
         self._config, self._crops = config, Crops()
@@ -562,7 +562,8 @@ def _save(
         input_size=material.size,
         mean=preprocessing.mean,
         std=preprocessing.std,
-        crop_margin=material.margin,
+        crop_margin=material.framing.margin,
+        upright=material.framing.upright,
         classes=("real", "fake"),
         version=version("unmask"),
         step=_length(config, len(clips)),
