@@ -5,6 +5,7 @@ Run by hand (see docs/experiments/biosignals.md):
 python benchmarks/biological.py measure CLIPS CACHE   every frame of the `open` clips; resumable
 python benchmarks/biological.py blend CLIPS CACHE     self-blended pairs from the real ones, measured alike
 python benchmarks/biological.py judge CACHE           the classifier, on held-out groups and matched pairs
+python benchmarks/biological.py frozen CLIPS CACHE    at the end, once: measures `frozen` and judges it
 python benchmarks/biological.py pulse CACHE           how far pulse rates of the real clips agree
 python benchmarks/biological.py pose CACHE            whether the mesh's depth agrees with its x and y
 """
@@ -116,10 +117,10 @@ class Recorder:
         return []
 
 
-def open_clips(folder: Path) -> list[Clip]:
-    """Return the clips whose split is `open`, matched pairs first; nothing of the others is read."""
+def clips_of(folder: Path, split: str) -> list[Clip]:
+    """Return the clips of a split, matched pairs first; nothing of the others is read."""
     with (folder / "labels.csv").open(newline="") as table:
-        rows = [row for row in csv.DictReader(table) if row["split"] == "open"]
+        rows = [row for row in csv.DictReader(table) if row["split"] == split]
     names = {row["file"] for row in rows}
     clips = []
     for row in rows:
@@ -137,12 +138,12 @@ def length_of(path: Path) -> float:
     return float(media.duration or 0.0)
 
 
-def measure(folder: Path, cache: Path) -> None:
-    """Analyse every `open` clip at every frame, both halves of a pair over the same seconds."""
+def measure(folder: Path, cache: Path, split: str = "open") -> None:
+    """Analyse every clip of a split at every frame, both halves of a pair over the same seconds."""
     registry.ANALYSERS[Recorder.name] = registry.Registration(f"{__name__}:Recorder")
     sys.modules.setdefault("biological", sys.modules[__name__])
     cache.mkdir(parents=True, exist_ok=True)
-    for clip in open_clips(folder):
+    for clip in clips_of(folder, split):
         done = cache / f"{clip.file}.json"
         if done.exists():
             continue
@@ -493,6 +494,20 @@ def judge(cache: Path) -> None:
         )
 
 
+def judge_frozen(folder: Path, cache: Path) -> None:
+    """Measure the `frozen` clips and print how the classifier of all `open` clips does on them."""
+    shown = cache / "frozen"
+    measure(folder, shown, "frozen")
+    known = [case for case in cases(cache) if case.label != "unknown"]
+    made = cases(cache / "made")
+    asked = [case for case in cases(shown) if case.label != "unknown"]
+    print("| question | clips, groups | biological | visual | gain | pairs right | permuted labels |")
+    print("|---|---|---|---|---|---|---|")
+    for name, test in (("all", asked), ("matched pairs", [case for case in asked if case.pair])):
+        print(f"| frozen, {name} | {row(known, test, False)} |", flush=True)
+        print(f"| frozen, {name}, with self-blends | {row([*known, *made], test, False)} |", flush=True)
+
+
 def row(train: Sequence[Case], test: Sequence[Case], other: bool) -> str:
     """Return the figures of one question, between bars."""
     truth = {case.file: int(case.label == "fake") for case in (*train, *test)}
@@ -659,15 +674,16 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("measure", "blend"):
+    for name in ("measure", "blend", "frozen"):
         sub = commands.add_parser(name)
         sub.add_argument("folder", type=Path)
         sub.add_argument("cache", type=Path)
     for name in ("judge", "pulse", "pose"):
         commands.add_parser(name).add_argument("cache", type=Path)
     arguments = parser.parse_args()
-    if arguments.command in ("measure", "blend"):
-        {"measure": measure, "blend": blend}[arguments.command](arguments.folder, arguments.cache)
+    of_clips = {"measure": measure, "blend": blend, "frozen": judge_frozen}
+    if arguments.command in of_clips:
+        of_clips[arguments.command](arguments.folder, arguments.cache)
     else:
         {"judge": judge, "pulse": agree, "pose": poses}[arguments.command](arguments.cache)
 

@@ -4,6 +4,7 @@ Run by hand (see docs/experiments/temporal.md):
 
 python benchmarks/temporal_clips.py measure CLIPS CACHE   every frame of the `open` clips; resumable
 python benchmarks/temporal_clips.py judge CACHE           the classifier, on held-out groups and matched pairs
+python benchmarks/temporal_clips.py frozen CLIPS CACHE    at the end, once: measures `frozen` and judges it
 
 The classifier and the questions are those of `biological.py`.
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from biological import Case, family_of, length_of, open_clips, print_differences, row
+from biological import Case, clips_of, family_of, length_of, print_differences, row
 
 from unmask.pipeline import analyse
 from unmask.report.schema import Person
@@ -62,10 +63,10 @@ QUESTIONS = (
 )
 
 
-def measure(folder: Path, cache: Path) -> None:
-    """Analyse every `open` clip at every frame, both halves of a pair over the same seconds."""
+def measure(folder: Path, cache: Path, split: str = "open") -> None:
+    """Analyse every clip of a split at every frame, both halves of a pair over the same seconds."""
     cache.mkdir(parents=True, exist_ok=True)
-    for clip in open_clips(folder):
+    for clip in clips_of(folder, split):
         done = cache / f"{clip.file}.json"
         if done.exists() or clip.label not in ("real", "fake"):
             continue
@@ -111,9 +112,26 @@ def case_of(path: Path) -> Case:
     )
 
 
+def cases(folder: Path) -> list[Case]:
+    """Return the measured clips of a folder by name."""
+    return [case_of(path) for path in sorted(folder.glob("*.json"))]
+
+
+def judge_frozen(folder: Path, cache: Path) -> None:
+    """Measure the `frozen` clips and print how classifiers of `open` clips do on them."""
+    measure(folder, cache / "frozen", "frozen")
+    known, asked = cases(cache), cases(cache / "frozen")
+    pairs = [case for case in known if case.pair]
+    print("| question | clips, groups | temporal | visual | gain | pairs right | permuted labels |")
+    print("|---|---|---|---|---|---|---|")
+    for name, test in (("all", asked), ("matched pairs", [case for case in asked if case.pair])):
+        print(f"| frozen, {name} | {row(known, test, False)} |", flush=True)
+        print(f"| frozen, {name}, learned from matched pairs | {row(pairs, test, False)} |", flush=True)
+
+
 def judge(cache: Path) -> None:
     """Print whether the measurements tell fakes from reals, and whether they add to the visual detector."""
-    everything = [case_of(path) for path in sorted(cache.glob("*.json"))]
+    everything = cases(cache)
     sets: dict[str, Sequence[Case]] = {
         "open": everything,
         "pairs": [case for case in everything if case.pair],
@@ -130,14 +148,17 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    sub = commands.add_parser("measure")
-    sub.add_argument("clips", type=Path)
-    sub.add_argument("cache", type=Path)
+    for name in ("measure", "frozen"):
+        sub = commands.add_parser(name)
+        sub.add_argument("clips", type=Path)
+        sub.add_argument("cache", type=Path)
     sub = commands.add_parser("judge")
     sub.add_argument("cache", type=Path)
     given = parser.parse_args()
     if given.command == "measure":
         measure(given.clips, given.cache)
+    elif given.command == "frozen":
+        judge_frozen(given.clips, given.cache)
     else:
         judge(given.cache)
 
