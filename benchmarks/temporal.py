@@ -103,7 +103,7 @@ def recorded(path: Path, *, end: float | None = None) -> dict[int, list[tuple[fl
     """Return the wide crops of a file by track, as the analyser sees them."""
     Recorder.kept = {}
     usual = ANALYSERS["temporal"]
-    ANALYSERS["temporal"] = Registration(f"{__name__}:Recorder", continuous=True)
+    ANALYSERS["temporal"] = Registration(f"{__name__}:Recorder")
     try:
         analyse(path, analysers=["temporal"], threads=1, end=end)
     finally:

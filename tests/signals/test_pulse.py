@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
+from scipy.signal import csd
 
 from unmask.signals import pulse
 from unmask.signals.pulse import GRID, REGIONS, analyse, chrom, green, ica, pos, region_colours, track_rate
@@ -182,3 +185,27 @@ def test_flickering_light_is_noticed_in_the_surroundings():
     found = analyse(times, coloured, other[:, 0])
     assert found.rate == pytest.approx(114, abs=1)
     assert found.control_coherence > 0.9
+
+
+def test_the_shared_spectrum_is_the_mean_cross_spectrum_of_pairs():
+    rng = np.random.default_rng(4)
+    signals = rng.normal(size=(900, 4))
+    frequencies, power = pulse.shared_spectrum(signals)
+    points = 2 * (len(frequencies) - 1)
+    options = {"nperseg": 300, "noverlap": 150, "nfft": points, "detrend": "constant"}
+    pairs = [csd(signals[:, i], signals[:, j], GRID, **options)[1].real for i, j in combinations(range(4), 2)]
+    expected = np.maximum(np.mean(pairs, axis=0), 0) * frequencies**pulse.TILT
+    np.testing.assert_allclose(power, expected, atol=1e-9)
+
+
+def test_what_beats_in_step_stays_and_what_beats_against_it_goes():
+    times = np.arange(900) / GRID
+    beat = np.sin(2 * np.pi * 1.5 * times)
+    against = np.sin(2 * np.pi * 2.5 * times)
+    frequencies, power = pulse.shared_spectrum(np.stack([beat + against, beat - against], axis=1))
+    at, other = (int(np.abs(frequencies - f).argmin()) for f in (1.5, 2.5))
+    assert frequencies[power.argmax()] == pytest.approx(1.5, abs=0.02)
+    assert power[other] < 1e-6 * power[at]
+    # One alone shows both lines.
+    _, alone = pulse.shared_spectrum((beat + against)[:, None])
+    assert alone[other] == pytest.approx(alone[at] * (2.5 / 1.5) ** pulse.TILT, rel=0.05)

@@ -19,7 +19,7 @@ from unmask.media.events import Frame, Media
 from unmask.signals import pulse
 from unmask.signals.filters import bandpass, resample
 
-LOWEST_SNR = 1.0
+LOWEST_SNR = 2.0
 """dB by which the line must stand out of the band."""
 LOWEST_COHERENCE = 0.5
 """In-phase coherence of the regions at the line."""

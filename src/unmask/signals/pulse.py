@@ -32,6 +32,8 @@ GRID = 30.0
 WINDOW = 1.6
 """Seconds of the windows of POS and CHROM."""
 SPECTRUM_WINDOW = 10.0
+TILT = 1.5
+"""Spectra are weighted by this power of the frequency, with which what motion and coding leave falls off."""
 TREND = 0.4
 """Hz below which a trend is taken away."""
 REGIONS: Mapping[str, tuple[int, ...]] = {
@@ -50,13 +52,13 @@ SHRINK = 0.9
 class Pulse:
     """What the colours say about a pulse.
 
-    `rate` (beats a minute) is that of the strongest line of POS over all regions, `snr` in dB how it stands
-    out. `coherence` is the mean over pairs of regions of the in-phase part of their coherence at the line,
-    -1..1, `phase_spread` the root mean square of their phase differences in degrees. `region_rates` are the
-    strongest lines region by region, `method_rates` method by method, `half_rates` those of the two halves.
-    `control_coherence` is the coherence 0..1 of the face's line with that of what is no skin (None: no
-    control). `times` and `signal` hold the POS signal on the even grid; `frequencies` (Hz) and `power` its
-    spectrum.
+    `rate` (beats a minute) is that of the strongest line that the regions' POS signals share, `snr` in dB how
+    it stands out. `coherence` is the mean over pairs of regions of the in-phase part of their coherence at
+    the line, -1..1, `phase_spread` the root mean square of their phase differences in degrees. `region_rates`
+    are the strongest lines region by region, `method_rates` method by method, `half_rates` those of the two
+    halves. `control_coherence` is the coherence 0..1 of the face's line with that of what is no skin (None:
+    no control). `times` and `signal` hold the POS signal of all regions together on the even grid;
+    `frequencies` (Hz) and `power` the `shared_spectrum` of the regions.
     """
 
     rate: float
@@ -199,7 +201,7 @@ def analyse(times: np.ndarray, regions: np.ndarray, control: np.ndarray | None) 
         raise ValueError(f"{len(grid) / GRID:.1f} s are too short for a pulse")
     each = bandpass(pos(colours), GRID, *BAND)
     together = bandpass(pos(colours.mean(axis=1)), GRID, *BAND)
-    frequencies, power = spectrum(together, GRID, SPECTRUM_WINDOW)
+    frequencies, power = shared_spectrum(each)
     line = strongest_line(frequencies, power, *BAND)
     coherence, spread = _agreement(each, line.frequency)
     half = len(grid) // 2
@@ -209,10 +211,10 @@ def analyse(times: np.ndarray, regions: np.ndarray, control: np.ndarray | None) 
         coherence=coherence,
         phase_spread=spread,
         region_rates={
-            name: 60 * _line_of(each[:, index]) for index, name in enumerate(list(REGIONS)[: each.shape[1]])
+            name: 60 * _line_of(each[:, [index]]) for index, name in enumerate(list(REGIONS)[: each.shape[1]])
         },
-        method_rates=_method_rates(colours.mean(axis=1), together),
-        half_rates=(60 * _line_of(together[:half]), 60 * _line_of(together[half:])),
+        method_rates=_method_rates(colours, each),
+        half_rates=(60 * _line_of(each[:half]), 60 * _line_of(each[half:])),
         control_coherence=None
         if control is None or not np.isfinite(control).any()
         else coherence_with(times, control, together, 60 * line.frequency),
@@ -244,15 +246,38 @@ def coherence_with(times: np.ndarray, colours: np.ndarray, signal: np.ndarray, b
     return max(abs(_cross(other, signal, beats / 60)) for other in others)
 
 
-def _method_rates(colours: np.ndarray, pos_signal: np.ndarray) -> dict[str, float]:
-    signals = {"GREEN": green(colours), "CHROM": chrom(colours), "ICA": ica(colours)}
-    return {"POS": 60 * _line_of(pos_signal)} | {
+def shared_spectrum(signals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return frequencies (F,) in Hz and the power (F,) that signals (N, R) on the even grid have in step.
+
+    The mean over pairs of the real part of their cross-spectrum (Welch), negative values set to 0: noise that
+    each region has for itself drops out of it, what beats in step stays. One signal has its own spectrum.
+    Weighted by the `TILT` power of the frequency.
+    """
+    count = signals.shape[1]
+    if count == 1:
+        frequencies, power = spectrum(signals[:, 0], GRID, SPECTRUM_WINDOW)
+    else:
+        frequencies, total = spectrum(signals.sum(axis=1), GRID, SPECTRUM_WINDOW)
+        own = spectrum(signals, GRID, SPECTRUM_WINDOW)[1].sum(axis=0)
+        # |sum of all|^2 = sum of each one's power + both orders of every pair
+        power = np.maximum(total - own, 0) / (count * (count - 1))
+    return frequencies, power * frequencies**TILT
+
+
+def _method_rates(colours: np.ndarray, pos_signals: np.ndarray) -> dict[str, float]:
+    """Return the line of each method, of the regions' colours (N, R, 3); ICA takes their mean."""
+    signals = {
+        "GREEN": green(colours),
+        "CHROM": chrom(colours),
+        "ICA": ica(colours.mean(axis=1))[:, None],
+    }
+    return {"POS": 60 * _line_of(pos_signals)} | {
         name: 60 * _line_of(bandpass(signal, GRID, *BAND)) for name, signal in signals.items()
     }
 
 
-def _line_of(signal: np.ndarray) -> float:
-    return strongest_line(*spectrum(signal, GRID, SPECTRUM_WINDOW), *BAND).frequency
+def _line_of(signals: np.ndarray) -> float:
+    return strongest_line(*shared_spectrum(signals), *BAND).frequency
 
 
 def _cross(a: np.ndarray, b: np.ndarray, line: float) -> complex:
