@@ -4,6 +4,7 @@ Run by hand (see docs/experiments/biosignals.md):
 
 python benchmarks/biosignals.py traces FOLDER --seeds 1 2 3   film pulse clips, keep the colour traces
 python benchmarks/biosignals.py pulse FOLDER --seeds 1 2 3    judge the traces
+python benchmarks/biosignals.py methods FOLDER --seeds 1 2 3  each method alone, and another implementation
 python benchmarks/biosignals.py whole FOLDER --seed 1         a clip through the whole pipeline
 python benchmarks/biosignals.py pose FOLDER --portraits FILES  turned heads against their true angles
 python benchmarks/biosignals.py breathing FOLDER              breathing clips, landmarks from the script
@@ -41,6 +42,7 @@ from unmask.media.reader import read
 from unmask.pipeline import analyse
 from unmask.runtime.session import set_threads
 from unmask.signals import pulse
+from unmask.signals.filters import bandpass, resample, strongest_line
 from unmask.signals.head_motion import angle_between, angles, fit_rotations
 
 CRFS = (18, 23, 30)
@@ -192,6 +194,54 @@ def whole(folder: Path, seed: int, seconds: float) -> None:
             print(f"  {name}: {evidence[name].status}: {evidence[name].summary}")
         marks = next((s.marks for e, s in signals if e.analyser == "blink"), ())
         print("  blink:", compare([(t - n / 4, t + n / 4) for t, n in blinks], marks))
+
+
+def compare_methods(folder: Path, seeds: Sequence[int]) -> None:
+    """Print how far the strongest line of each method is off, and of another implementation's POS and CHROM.
+
+    The other one is `vitallens` (of PyPI), on the same mean colours; left out where it is not installed.
+    """
+    try:
+        from vitallens.methods.chrom import CHROMRPPGMethod
+        from vitallens.methods.pos import POSRPPGMethod
+
+        others = {"POS": POSRPPGMethod().algorithm, "CHROM": CHROMRPPGMethod().algorithm}
+    except ImportError:
+        others = {}
+        print("vitallens is not installed: own methods only")
+    own = {"POS": pulse.pos, "CHROM": pulse.chrom, "GREEN": pulse.green, "ICA": pulse.ica}
+    columns = [*own, "regions' POS", *(f"{name} of vitallens" for name in others)]
+    print("| amplitude | crf | clips |", " | ".join([*columns, *(f"r of {name}" for name in others)]), "|")
+    print("|---" * (3 + len(columns) + len(others)) + "|")
+    for amplitude in sorted(filter(None, AMPLITUDES), reverse=True):
+        for crf in CRFS:
+            rows, alike = [], []
+            for path in (folder / f"pulse_{seed}_{amplitude:g}_crf{crf}.npz" for seed in seeds):
+                data = np.load(path)
+                colours = resample(data["times"], data["regions"][:, :4], pulse.GRID)[1]
+                mean = colours.mean(axis=1)
+                waves = {name: method(mean) for name, method in own.items()}
+                theirs = {name: -method(mean, pulse.GRID) for name, method in others.items()}
+                lines = [_rate_of(wave[:, None]) for wave in waves.values()]
+                lines.append(_rate_of(pulse.pos(colours)))
+                lines += [_rate_of(wave[:, None]) for wave in theirs.values()]
+                rows.append(np.abs(np.array(lines) - float(data["beats"])))
+                alike.append([_correlation(waves[name], wave) for name, wave in theirs.items()])
+            cells = [f"{v:.1f}" for v in np.mean(rows, axis=0)] + [f"{v:.3f}" for v in np.mean(alike, axis=0)]
+            print(f"| {100 * amplitude:g} % | {crf} | {len(rows)} | {' | '.join(cells)} |")
+
+
+def _rate_of(waves: np.ndarray) -> float:
+    """Return the strongest line, in beats a minute, that signals (N, R) on the even grid share."""
+    inside = bandpass(waves, pulse.GRID, *pulse.BAND)
+    return 60 * strongest_line(*pulse.shared_spectrum(inside), *pulse.BAND).frequency
+
+
+def _correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the correlation of two signals within the band, but for the first and last two seconds."""
+    cut = slice(round(2 * pulse.GRID), -round(2 * pulse.GRID))
+    both = bandpass(np.stack([a, b], axis=1), pulse.GRID, *pulse.BAND)[cut]
+    return float(np.corrcoef(both.T)[0, 1])
 
 
 def _into(found: list[tuple[Evidence, Signals]]) -> Callable[[Evidence, Signals], None]:
@@ -443,7 +493,7 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("traces", "pulse"):
+    for name in ("traces", "pulse", "methods"):
         sub = commands.add_parser(name)
         sub.add_argument("folder", type=Path)
         sub.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
@@ -470,6 +520,8 @@ def main() -> None:
         traces(arguments.folder, arguments.seeds, AMPLITUDES)
     elif arguments.command == "pulse":
         judge_pulse(arguments.folder, arguments.seeds)
+    elif arguments.command == "methods":
+        compare_methods(arguments.folder, arguments.seeds)
     elif arguments.command == "whole":
         whole(arguments.folder, arguments.seed, arguments.seconds)
     elif arguments.command == "pose":
