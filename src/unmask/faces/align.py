@@ -106,6 +106,7 @@ class Framing:
 
 
 PLAIN = Framing()
+"""The turned crop of `MARGIN`."""
 
 
 def warp(pixels: np.ndarray, matrix: np.ndarray, size: int) -> np.ndarray:
