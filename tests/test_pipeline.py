@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gc
 import socket
+import threading
 import wave
 import weakref
 import zipfile
@@ -19,6 +21,7 @@ import tiny_networks
 import unmask
 from unmask import pipeline
 from unmask.evidence.schedule import MAX_WAITING
+from unmask.evidence.visual import Visual
 from unmask.faces.align import crop
 from unmask.faces.detect import Detector
 from unmask.media.ahead import DEPTH
@@ -104,6 +107,24 @@ def test_timing_names_the_stages(sample_report):
 def test_the_same_file_gives_the_same_report_with_one_thread_or_two(sample_report, model):
     again = analyse(SAMPLE, model=model, threads=2)
     assert content(again) == content(sample_report)
+
+
+def test_every_frame_gives_the_same_report_with_one_thread_or_two(model):
+    one, two = (analyse(SAMPLE, model=model, every_frame=True, threads=n, end=1.5) for n in (1, 2))
+    assert content(two) == content(one)
+
+
+def test_an_error_of_an_analyser_ends_the_analysis(model, monkeypatch):
+    def fail(self, frame, faces):
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(Visual, "observe", fail)
+    before = threading.active_count()
+    for threads in (1, 2):
+        with pytest.raises(RuntimeError, match="broken on purpose"):
+            analyse(SAMPLE, model=model, every_frame=True, threads=threads)
+    gc.collect()
+    assert threading.active_count() == before
 
 
 def test_the_report_reads_back_as_it_was(sample_report):
@@ -314,8 +335,9 @@ def test_the_frames_kept_do_not_grow_with_the_clip(every_frame, most, monkeypatc
     times = [k / 30 for k in range(60)]
     monkeypatch.setattr(pipeline, "read", stream(times, duration=2.0, alive=alive))
     analyse("clip", model=model, every_frame=every_frame, on_progress=count)
-    # Those read ahead wait in the queue, and one is in the reading thread's hand.
-    assert max(counts) <= most + DEPTH + 1
+    # Those read ahead wait in the queue, and one is in the reading thread's hand; so it is with those whose
+    # faces are known, where faces and analysers work side by side.
+    assert max(counts) <= most + (DEPTH + 1) * (1 + every_frame)
 
 
 def test_an_unknown_duration_is_said_and_sampled_ever_more_rarely(monkeypatch, model):

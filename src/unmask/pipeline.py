@@ -7,7 +7,9 @@ import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import unmask
 from unmask.evidence.base import Analyser, Evidence, Features, Heat, Signals
@@ -92,9 +94,11 @@ def analyse(
         raise ValueError(f"prior must lie strictly between 0 and 1, not {prior}")
     clock = _Clock()
     count = set_threads(threads)
+    # Every frame: faces and analysers work side by side, each with half of the threads.
+    share = max(1, count // 2) if every_frame else count
     with clock("load"):
         options = Options(
-            threads=count,
+            threads=share,
             device=device,
             models=_models(model),
             on_heat=on_heat,
@@ -102,9 +106,9 @@ def analyse(
             on_signals=on_signals,
         )
         examiners = create(analysers, options, thorough=every_frame)
-        landmarker = Landmarker(threads=count, device=device)
-        tracker = Tracker(Detector(threads=count, device=device), landmarker)
-        likeness = Persons(threads=count, device=device)
+        landmarker = Landmarker(threads=share, device=device)
+        tracker = Tracker(Detector(threads=share, device=device), landmarker)
+        likeness = Persons(threads=share, device=device)
     events = read(
         path,
         rate=None if every_frame or any(a.needs.frames == "every" for a in examiners) else TRACK_RATE,
@@ -120,25 +124,32 @@ def analyse(
         events = read_ahead(events)
     length = _length(media, start, end)
     spread = None if every_frame else Spread(frames, start=start or 0.0, length=length)
-    run = _Pass(tracker, landmarker, likeness, examiners, spread, clock)
+    watch = _Watch(tracker, landmarker, likeness, examiners, spread, clock)
+    run = _Pass(examiners, clock, every_frame=every_frame)
     for analyser in examiners:
         analyser.begin(media)
-    for event in clock.each("decode", events):
-        run.take(event)
-        if on_progress is not None and length and isinstance(event, Frame) and event.time is not None:
-            on_progress(min(1.0, max(0.0, (event.time - (start or 0.0)) / length)))
+    sights = watch.sights(events)
+    if share < count and media.kind == "video":
+        sights = read_ahead(sights)
+    for sight in sights:
+        run.take(sight)
+        moment = sight.frame.time if isinstance(sight, _Sight) else None
+        if on_progress is not None and length and moment is not None:
+            on_progress(min(1.0, max(0.0, (moment - (start or 0.0)) / length)))
     if media.kind == "video" and run.frames == 0:
         raise MediaError(f"{path}: no picture in the stretch asked for; choose another start or end")
     settings = _settings(examiners)
     with clock("verdict"):
         found = run.conclude()
-        evidence: dict[int, list[Evidence]] = {track: [] for track in run.boxes}
+        evidence: dict[int, list[Evidence]] = {track: [] for track in watch.boxes}
         for item in found:
             if item.track is not None:
                 evidence[item.track].append(item)
         persons = dict(enumerate(likeness.join(), start=1))
         decision = decide(persons, evidence, kind=media.kind, settings=settings, prior=prior)
-    people = tuple(_person(n, tracks, run, evidence, decision, settings) for n, tracks in persons.items())
+    people = tuple(
+        _person(n, tracks, watch.boxes, evidence, decision, settings) for n, tracks in persons.items()
+    )
     if on_progress is not None:
         on_progress(1.0)
     return schema.Report(
@@ -162,7 +173,7 @@ def analyse(
                 "every_frame": every_frame,
                 "start": start,
                 "end": end,
-                "track_rate": run.rate,
+                "track_rate": watch.rate,
                 "device": device,
                 "prior": decision.prior,
                 "analysers": [analyser.name for analyser in examiners],
@@ -173,10 +184,19 @@ def analyse(
     )
 
 
-class _Pass:
-    """Takes event after event, follows faces, and shows each analyser the frames that it asks for.
+@dataclass(frozen=True)
+class _Sight:
+    """A frame whose faces are known, and who is to see it: analysers of every frame, of some, or none."""
 
-    Kept of a file: what the analysers keep, a likeness of each track, and five numbers a track and tick.
+    frame: Frame
+    faces: list[Face]
+    shown: Literal["every", "some", "none"]
+
+
+class _Watch:
+    """First half of the pass: takes event after event, follows faces, and chooses the frames to be examined.
+
+    Kept of a file: a likeness of each track, and five numbers a track and tick.
     """
 
     def __init__(
@@ -190,36 +210,87 @@ class _Pass:
     ) -> None:
         self.boxes: dict[int, array[float]] = {}
         """By track: time (NaN in a picture), x, y, width, height, one after the other."""
-        self.analysed = 0
-        self.frames = 0
         self._tracker, self._likeness, self._spread, self._clock = tracker, likeness, spread, clock
-        self._analysers = analysers
-        self._every = [a for a in analysers if spread is None or a.needs.frames == "every"]
-        self._some = [a for a in analysers if a not in self._every]
+        every = [a for a in analysers if spread is None or a.needs.frames == "every"]
+        self._every = bool(every)
         self._landmarks = any(a.needs.landmarks for a in analysers)
-        self._meshes = landmarker if any(a.needs.landmarks for a in self._every) else None
-        sparse = spread is not None and spread.interval >= SPARSE and not self._every
+        self._meshes = landmarker if any(a.needs.landmarks for a in every) else None
+        sparse = spread is not None and spread.interval >= SPARSE and not every
         self.rate = SPARSE_RATE if sparse else TRACK_RATE
         """Frames per second that the tracker sees."""
         self._ticks = Ticks(self.rate)
         self._between = Between()
+
+    def sights(self, events: Iterator[Event]) -> Iterator[_Sight | Audio | Cut | Gap | End]:
+        """Give the frames with their faces, and all other events but the first in their places."""
+        for event in self._clock.each("decode", events):
+            if isinstance(event, Frame):
+                yield from self._see(event)
+                continue
+            if isinstance(event, Cut):
+                yield from self._meshed(self._between.cut())
+                self._tracker.cut()
+            elif isinstance(event, End):
+                yield from self._meshed(self._between.hold())
+            if isinstance(event, Audio | Cut | Gap | End):
+                yield event
+
+    def _see(self, frame: Frame) -> Iterator[_Sight]:
+        if not self._ticks.due(frame.time):
+            if self._every:
+                yield from self._meshed(self._between.wait(frame))
+            return
+        with self._clock("faces"):
+            faces = self._tracker.update(frame, landmarks=self._landmarks)
+            self._likeness.observe(frame, faces)
+        for face in faces:
+            time = math.nan if face.time is None else face.time
+            box = map(float, face.detection.box)
+            self.boxes.setdefault(face.track, array("d")).extend((time, *box))
+        chosen = None if self._spread is None else self._spread.choose(frame.time, faces)
+        if self._every:
+            yield from self._meshed(self._between.tick(frame, faces))
+        if chosen is not None:
+            yield _Sight(frame, chosen, "some")
+        elif not self._every:
+            yield _Sight(frame, faces, "none")
+
+    def _meshed(self, seen: Iterator[tuple[Frame, list[Face]]]) -> Iterator[_Sight]:
+        for frame, faces in seen:
+            if self._meshes is not None:
+                with self._clock("faces"):
+                    faces = with_landmarks(frame, faces, self._meshes)
+            yield _Sight(frame, faces, "every")
+
+
+class _Pass:
+    """Second half: shows each analyser the frames that it asks for. It keeps what these keep."""
+
+    def __init__(self, analysers: Sequence[Analyser], clock: _Clock, *, every_frame: bool) -> None:
+        self.analysed = 0
+        """Frames shown."""
+        self.frames = 0
+        """Frames of the file."""
+        self._analysers, self._clock = analysers, clock
+        self._every = [a for a in analysers if every_frame or a.needs.frames == "every"]
+        self._some = [a for a in analysers if a not in self._every]
         self._gaps: list[Gap] = []
 
-    def take(self, event: Event) -> None:
-        """Take the next event of the stream."""
-        if isinstance(event, Frame):
-            self._take_frame(event)
-        elif isinstance(event, End):
-            self.frames = event.frames
-            self._show_every(self._between.hold())
-        elif isinstance(event, Audio | Cut | Gap):
-            if isinstance(event, Cut):
-                self._show_every(self._between.cut())
-                self._tracker.cut()
-            elif isinstance(event, Gap):
-                self._gaps.append(event)
+    def take(self, sight: _Sight | Audio | Cut | Gap | End) -> None:
+        """Take the next frame or event."""
+        if isinstance(sight, End):
+            self.frames = sight.frames
+        elif not isinstance(sight, _Sight):
+            if isinstance(sight, Gap):
+                self._gaps.append(sight)
             for analyser in self._analysers:
-                analyser.observe_other(event)
+                analyser.observe_other(sight)
+        elif sight.shown != "none":
+            # Samples of a file that is also seen frame by frame are counted once.
+            self.analysed += sight.shown == "every" or not self._every
+            for analyser in self._every if sight.shown == "every" else self._some:
+                with self._clock(analyser.name):
+                    analyser.observe(sight.frame, sight.faces)
 
     def conclude(self) -> list[Evidence]:
         """End the file and return all evidence."""
@@ -231,39 +302,6 @@ class _Pass:
         if len(self._gaps) > MAX_GAPS:
             listed.append(f"{len(self._gaps) - MAX_GAPS} further damaged stretches were skipped")
         return listed
-
-    def _take_frame(self, frame: Frame) -> None:
-        if not self._ticks.due(frame.time):
-            if self._every:
-                self._show_every(self._between.wait(frame))
-            return
-        with self._clock("faces"):
-            faces = self._tracker.update(frame, landmarks=self._landmarks)
-            self._likeness.observe(frame, faces)
-        for face in faces:
-            time = math.nan if face.time is None else face.time
-            box = map(float, face.detection.box)
-            self.boxes.setdefault(face.track, array("d")).extend((time, *box))
-        chosen = None if self._spread is None else self._spread.choose(frame.time, faces)
-        if self._every:
-            self._show_every(self._between.tick(frame, faces))
-        elif chosen is not None:
-            self.analysed += 1
-        if chosen is not None:
-            self._show(self._some, frame, chosen)
-
-    def _show_every(self, seen: Iterator[tuple[Frame, list[Face]]]) -> None:
-        for frame, faces in seen:
-            self.analysed += 1
-            if self._meshes is not None:
-                with self._clock("faces"):
-                    faces = with_landmarks(frame, faces, self._meshes)
-            self._show(self._every, frame, faces)
-
-    def _show(self, analysers: Sequence[Analyser], frame: Frame, faces: list[Face]) -> None:
-        for analyser in analysers:
-            with self._clock(analyser.name):
-                analyser.observe(frame, faces)
 
 
 class _Clock:
@@ -323,7 +361,7 @@ def _length(media: Media, start: float | None, end: float | None) -> float | Non
 def _person(
     number: int,
     tracks: Sequence[int],
-    run: _Pass,
+    boxes: Mapping[int, array[float]],
     evidence: Mapping[int, Sequence[Evidence]],
     decision: Decision,
     settings: VerdictSettings,
@@ -341,7 +379,7 @@ def _person(
         interval=_rounded_pair(opinion.interval),
         kind=opinion.kind,
         reasons=opinion.reasons,
-        tracks=tuple(_track(track, run.boxes[track], decision.tracks[track]) for track in tracks),
+        tracks=tuple(_track(track, boxes[track], decision.tracks[track]) for track in tracks),
         evidence={e.analyser: schema.Evidence.of(e, weight=shares[e.analyser]) for e in merged},
     )
 

@@ -77,7 +77,7 @@ def test_info_as_json_has_the_cards_and_says_that_the_files_match_them():
     facts = json.loads(run("info", "--json").stdout)
     assert "cpu" in facts["devices"]
     weights = {card["name"]: card for card in facts["weights"]}
-    assert weights["face_landmarks"]["sha256"].startswith("09e01aa1")
+    assert weights["face_landmarks"]["sha256"].startswith("740541df")
     assert {card["state"] for card in facts["weights"]} == {"ok"}
 
 

@@ -3,12 +3,15 @@
 import av
 import cv2
 import numpy as np
+import onnxruntime
 import pytest
 from scenes import background, names, picture
 from skimage import data as samples
 
+from unmask.faces.align import warp
 from unmask.faces.face import Detection
 from unmask.faces.landmarks import (
+    INPUT_SIDE,
     PRESENCE,
     Square,
     blendshape_names,
@@ -209,3 +212,18 @@ def test_shut_eyes_blink(clips_dir, detector, landmarker, clip, awake, shut):
                 break
     assert blink[awake].max() < 0.2
     assert blink[shut].min() > 0.5
+
+
+def test_the_rewritten_mesh_is_the_original(data_dir, astronaut, face, landmarker):
+    original = data_dir.parent / "models" / "face_landmarks.onnx"
+    if not original.exists():
+        pytest.skip("the original network does not lie beside the development media")
+    session = onnxruntime.InferenceSession(str(original), providers=["CPUExecutionProvider"])
+    matrix = square_of_landmarks(face).matrix(INPUT_SIDE)
+    crop = warp(astronaut, matrix, INPUT_SIDE)
+    points, presence, *_ = session.run(None, {session.get_inputs()[0].name: crop[None] / np.float32(255)})
+    found, logit = landmarker.mesh(astronaut, square_of_landmarks(face))
+    inverse = np.linalg.inv(matrix[:, :2])
+    there = (points.reshape(-1, 3)[:, :2] - 0.5 - matrix[:, 2]) @ inverse.T
+    assert np.abs(found[:, :2] - there).max() < 0.01  # pixels
+    assert logit == pytest.approx(float(presence.squeeze()), abs=0.01)
