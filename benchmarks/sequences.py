@@ -47,7 +47,8 @@ PERMUTED = "temporal_transformer"
 """The network that is also trained on shuffled labels."""
 SELF_BLENDS = 6
 SMALL_VIDEO = {"size": 64, "length": 8, "steps": 60, "batch_size": 8, "learning_rate": 1e-3}
-"""All of the 3-D network that two shared cores allow."""
+"""All of the 3-D networks that two shared cores allow."""
+VIDEO = ("x3d_s", "r2plus1d_18")
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LIVE = "DeepFaceLive"
 DRAWS = 2000
@@ -211,7 +212,8 @@ def compare_networks(work: Path, place: Path, *, permutations: int, video: bool)
     for name in HEADS:
         runs[f"{name}, self-blends"] = {"model": name, "self_blends": SELF_BLENDS}
     if video:
-        runs["x3d_s, small"] = {"model": "x3d_s", "self_blends": 1, **SMALL_VIDEO}
+        for name in VIDEO:
+            runs[f"{name}, small"] = {"model": name, "self_blends": 1, **SMALL_VIDEO}
     beside = None
     print(HEADER)
     for name, settings in runs.items():
@@ -242,7 +244,7 @@ def main() -> None:
     running.add_argument("work", type=Path)
     running.add_argument("--network", type=Path, default=FRAME_NETWORK)
     running.add_argument("--permutations", type=int, default=5)
-    running.add_argument("--video", action="store_true", help="train the small 3-D network too")
+    running.add_argument("--video", action="store_true", help="train the 3-D networks too, on small clips")
     given = parser.parse_args()
     if given.part == "films":
         films(given.datasets, given.work, each=given.each)

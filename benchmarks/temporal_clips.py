@@ -4,6 +4,7 @@ Run by hand (see docs/experiments/temporal.md):
 
 python benchmarks/temporal_clips.py measure CLIPS CACHE   every frame of the `open` clips; resumable
 python benchmarks/temporal_clips.py judge CACHE           the classifier, on held-out groups and matched pairs
+python benchmarks/temporal_clips.py judge CACHE --clips CLIPS --network FILE    beside another visual network
 python benchmarks/temporal_clips.py frozen CLIPS CACHE    at the end, once: measures `frozen` and judges it
 
 The classifier and the questions are those of `biological.py`.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -129,9 +131,21 @@ def judge_frozen(folder: Path, cache: Path) -> None:
         print(f"| frozen, {name}, learned from matched pairs | {row(pairs, test, False)} |", flush=True)
 
 
-def judge(cache: Path) -> None:
+def judged_by(known: Sequence[Case], folder: Path, network: Path) -> list[Case]:
+    """Return the cases with the logits of another visual network, from 32 frames of each clip."""
+    result = []
+    for case in known:
+        end = None
+        if case.pair:
+            end = min(length_of(folder / name) for name in case.pair.split("|"))
+        report = analyse(folder / case.file, analysers=["visual"], model=network, end=end)
+        found = max(report.faces, key=_seen).evidence["visual"].measurements
+        result.append(replace(case, visual=float(found["logit"].value) if "logit" in found else np.nan))
+    return result
+
+
+def judge(everything: Sequence[Case]) -> None:
     """Print whether the measurements tell fakes from reals, and whether they add to the visual detector."""
-    everything = cases(cache)
     sets: dict[str, Sequence[Case]] = {
         "open": everything,
         "pairs": [case for case in everything if case.pair],
@@ -154,13 +168,16 @@ def main() -> None:
         sub.add_argument("cache", type=Path)
     sub = commands.add_parser("judge")
     sub.add_argument("cache", type=Path)
+    sub.add_argument("--clips", type=Path, help="with --network: where the clips lie")
+    sub.add_argument("--network", type=Path, help="a network (.onnx) in the embedded one's place")
     given = parser.parse_args()
     if given.command == "measure":
         measure(given.clips, given.cache)
     elif given.command == "frozen":
         judge_frozen(given.clips, given.cache)
     else:
-        judge(given.cache)
+        known = cases(given.cache)
+        judge(judged_by(known, given.clips, given.network) if given.network else known)
 
 
 if __name__ == "__main__":
