@@ -300,5 +300,7 @@ def test_a_misspelt_name_answers_with_near_ones(given, near):
 
 
 def test_names_match_wildcards():
-    assert names("*efficientnet_lite*") == [f"{prefix}efficientnet_lite{n}" for prefix in ("", "tf_") for n in range(3)]
+    assert names("*efficientnet_lite*") == [
+        f"{prefix}efficientnet_lite{n}" for prefix in ("", "tf_") for n in range(3)
+    ]
     assert names("meso*") == ["meso4", "mesoinception4"]

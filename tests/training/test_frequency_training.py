@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,16 +13,21 @@ import pytest
 pytest.importorskip("sklearn", reason="needs the train extra")
 pytest.importorskip("torch", reason="needs the train extra")
 
+from PIL import Image
 from sklearn.metrics import roc_auc_score
 
-from unmask.data.manifest import read_zip
+from unmask.data.index import IndexedFace
+from unmask.data.manifest import Item, read_zip
 from unmask.runtime.linear import LinearClassifier
 from unmask.signals.features import NAMES
 from unmask.training.archives import training_items
 from unmask.training.frequency import (
     CONDITIONS,
     SHARED,
+    Laboratory,
     Looks,
+    Task,
+    as_table,
     auc,
     figures,
     fit_linear,
@@ -130,3 +137,51 @@ def test_what_the_network_was_tuned_on_is_held_out_though_more_was_cut_there(tmp
         assert item.split == (SHARED if item.group in tuned_on else "train")
     assert {item.split for item in found} == {SHARED, "train"}
     assert hold_out(some, []) == some
+
+
+class Brightness:
+    """Stands in for a network: the logit grows with the brightness of the crop."""
+
+    card = SimpleNamespace(name="brightness", sha256="0" * 64)
+
+    def crop(self, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return pixels[:64, :64]
+
+    def infer(self, crops: np.ndarray) -> SimpleNamespace:
+        return SimpleNamespace(logits=crops.mean((1, 2, 3)) / 10 - 10)
+
+
+def test_a_network_is_judged_under_every_condition_and_its_alarms_are_counted(tmp_path):
+    # Twenty reals (two of them as bright as the fakes) and ten fakes on val, twenty reals on the shared fold.
+    path = tmp_path / "dfdc_faces.zip"
+    items, faces = [], {}
+    with zipfile.ZipFile(path, "w") as opened:
+        for n in range(50):
+            fake = n < 10
+            bright = fake or n in (10, 11)
+            data = io.BytesIO()
+            Image.new("RGB", (128, 128), (200 - n if bright else 60 + n,) * 3).save(data, "PNG")
+            opened.writestr(f"{n}.png", data.getvalue())
+            split = "val" if n < 30 else SHARED
+            label, kind = ("fake", "DFDC") if fake else ("real", "")
+            items.append(
+                Item(
+                    data_set="dfdc_faces",
+                    name=str(n),
+                    label=label,
+                    group=f"p{n}",
+                    path=path,
+                    member=f"{n}.png",
+                    manipulation=kind,
+                    split=split,
+                )
+            )
+            points = np.array([[50, 50], [78, 50], [64, 66], [52, 82], [76, 82]], np.float32)
+            faces[path, f"{n}.png"] = IndexedFace(points, np.array([40, 30, 48, 64], np.float32), (128, 128))
+    task = Task("small", ("dfdc_faces",), ("DFDC",))
+    (result,) = Laboratory(items, faces, tmp_path).judge(task, Brightness())
+    assert set(result["val"]) == {"stored", "JPEG 70", "JPEG 40", "half size"}
+    assert result["val"]["stored"]["auc"] == 1.0
+    # of the reals two of twenty lie above what 5 % of the shared reals reach; the others' brightness is below
+    assert result["false_alarms"]["val of this task"] == {"n": 20, "share": 0.1}
+    assert "learnt by the network brightness" in as_table(result)

@@ -34,6 +34,7 @@ from unmask.faces.align import native_side
 from unmask.faces.detect import Detector
 from unmask.runtime.card import Card, Metric, write_card
 from unmask.runtime.linear import Band, LinearWeights
+from unmask.runtime.network import VisualNetwork
 from unmask.signals.features import NAMES, RINGS
 from unmask.signals.logistic import expit
 from unmask.training.archives import find_archives, training_items
@@ -174,17 +175,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="what a visual network was trained on, all of it: its tune fold is held out too",
     )
     parser.add_argument("--export", type=Path, help="write the classifier of all tasks here (.json)")
+    parser.add_argument(
+        "--network",
+        type=Path,
+        help="judge the pictures by this exported network; --network-data must then say what it learnt from",
+    )
     given = parser.parse_args(arguments)
     given.output.mkdir(parents=True, exist_ok=True)
     laboratory = Laboratory.open(given.dataset, given.faces, given.output, network_data=given.network_data)
     if given.export is not None:
         laboratory.export(given.export)
         return
+    if given.network is not None and not given.network_data:
+        parser.error("--network needs --network-data")
+    network = None if given.network is None else VisualNetwork(given.network, threads=1)
     for task in TASKS:
         if given.tasks and not any(part.lower() in task.name.lower() for part in given.tasks):
             continue
         chosen = task if given.most is None else replace(task, most=given.most)
-        for result in laboratory.run(chosen):
+        results = laboratory.run(chosen) if network is None else laboratory.judge(chosen, network)
+        for result in results:
             path = given.output / f"{_slug(result['task'] + ' ' + result['learnt'])}.json"
             path.write_text(json.dumps(result, indent=1) + "\n")
             sys.stdout.write(as_table(result) + "\n")
@@ -247,6 +257,53 @@ class Laboratory:
                 },
                 "permuted": permuted(seen, of_kind["stored"]),
             }
+
+    def judge(self, task: Task, network: VisualNetwork) -> Iterator[dict[str, Any]]:
+        """Ask a trained network instead: it learns nothing here, and its *tune* reals set the threshold."""
+        chosen = self.chosen(task)
+        fold = [shot for shot in self.judged(chosen, "stored", SHARED) if shot.item.label == "real"]
+        limit = float(np.quantile(self.logits(task, fold, network), 1 - FALSE_ALARMS)) if fold else 0.0
+        val = {name: self.judged(chosen, name) for name in CONDITIONS}
+        seen = {name: self._by(network, task, shots) for name, shots in val.items()}
+        elsewhere = {s: self.reals_of(s) for s in LEFT_OUT if s not in task.data_sets}
+        own = [shot for shot in val["stored"] if shot.item.label == "real"]
+
+        def alarms(shots: Sequence[Shot]) -> dict[str, Any]:
+            return {"n": len(shots), "share": float((self.logits(task, shots, network) >= limit).mean())}
+
+        for kind in task.kinds:
+            of_kind = {name: looks.of(kind) for name, looks in seen.items()}
+            yield {
+                "task": task.name if len(task.kinds) == 1 else f"{task.name}, {kind}",
+                "learnt": f"by the network {network.card.name}",
+                "model": network.card.sha256[:12],
+                "train": [],
+                "tune": [0, len(fold)],
+                "tune_auc": {},
+                "val": {name: figures(_only, looks) for name, looks in of_kind.items()},
+                "false_alarms": {
+                    "val of this task": alarms(own),
+                    **{source: alarms(shots) for source, shots in elsewhere.items()},
+                },
+                "permuted": [],
+            }
+
+    def _by(self, network: VisualNetwork, task: Task, shots: Sequence[Shot]) -> Looks:
+        values = expit(self.logits(task, shots, network))[:, None]
+        kinds = np.array([shot.item.manipulation for shot in shots])
+        return Looks(values, kinds, groups(shots), np.zeros(len(shots), bool))
+
+    def logits(self, task: Task, shots: Sequence[Shot], network: VisualNetwork) -> np.ndarray:
+        """Return a visual network's logits (N,) of shots, each judged as it is and mirrored."""
+
+        def measure() -> np.ndarray:
+            logits = []
+            for source in self.sources(task, shots):
+                pixels = network.crop(source.pixels, source.points)
+                logits.append(network.infer(np.stack([pixels, pixels[:, ::-1]])).logits.mean())
+            return np.array(logits, np.float64)
+
+        return self.kept(task, shots, f"visual {network.card.sha256[:10]}", measure)
 
     def export(self, path: Path) -> None:
         """Fit one classifier on the looks of all tasks, measure it, and write it with its card.
@@ -578,6 +635,11 @@ def choose_model(train: Looks, tune: Looks) -> tuple[Model, str, dict[str, float
     return models[best], best, reached
 
 
+def _only(features: np.ndarray) -> np.ndarray:
+    """Return the one feature of each look."""
+    return np.asarray(features[:, 0])
+
+
 def _sample(model: Model, looks: Looks) -> Sample:
     scores = np.where(looks.missing, np.nan, model(looks.features))
     return Sample.of(looks.fake, scores, looks.group)
@@ -670,8 +732,8 @@ def _numbers(values: np.ndarray) -> tuple[float, ...]:
 def as_table(result: Mapping[str, Any]) -> str:
     """Write a result as lines of Markdown."""
     reached = ", ".join(f"{name} {value:.3f}" for name, value in result["tune_auc"].items())
-    title = f"{result['task']}, learnt {result['learnt']}"
-    lines = [f"{title}: {result['model']} (AUC on tune: {reached}); trained on {result['train']}"]
+    title = f"{result['task']}, learnt {result['learnt']}: {result['model']}"
+    lines = [title + (f" (AUC on tune: {reached}); trained on {result['train']}" if reached else "")]
     for name, found in result["val"].items():
         low, high = found["interval"]
         lines.append(
@@ -682,7 +744,8 @@ def as_table(result: Mapping[str, Any]) -> str:
         f"{source} {found['share']:.2f} of {found['n']}" for source, found in result["false_alarms"].items()
     )
     lines.append("false alarms: " + "; ".join(shares))
-    lines.append("permuted labels: " + ", ".join(f"{value:.2f}" for value in result["permuted"]))
+    if result["permuted"]:
+        lines.append("permuted labels: " + ", ".join(f"{value:.2f}" for value in result["permuted"]))
     return "\n".join(lines)
 
 

@@ -107,7 +107,14 @@ class Both:
             wanted = replace(task, most_tune=self._most, most_val=self._most)
             shots = self._laboratory.judged(self._laboratory.chosen(wanted), condition, fold)
             if shots:
-                judged.append((wanted, shots, self._visual(wanted, shots), self._frequency(wanted, shots)))
+                judged.append(
+                    (
+                        wanted,
+                        shots,
+                        self._laboratory.logits(wanted, shots, self._network),
+                        self._frequency(wanted, shots),
+                    )
+                )
         every = [shot for _, shots, _, _ in judged for shot in shots]
         return Judged(
             kind=np.array([shot.item.manipulation for shot in every]),
@@ -118,18 +125,6 @@ class Both:
             visual=np.concatenate([visual for _, _, visual, _ in judged]),
             frequency=np.concatenate([frequency for _, _, _, frequency in judged]),
         )
-
-    def _visual(self, task: Task, shots: Sequence[Shot]) -> np.ndarray:
-        """Return logits (N,), each picture judged as it is and mirrored."""
-
-        def measure() -> np.ndarray:
-            logits = []
-            for source in self._laboratory.sources(task, shots):
-                pixels = self._network.crop(source.pixels, source.points)
-                logits.append(self._network.infer(np.stack([pixels, pixels[:, ::-1]])).logits.mean())
-            return np.array(logits, np.float64)
-
-        return self._laboratory.kept(task, shots, f"visual {self._network.card.sha256[:10]}", measure)
 
     def _frequency(self, task: Task, shots: Sequence[Shot]) -> np.ndarray:
         """Return logits (N,), NaN where the analyser refuses the face as too small."""
