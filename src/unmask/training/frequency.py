@@ -265,7 +265,7 @@ class Laboratory:
         limit = float(np.quantile(self.logits(task, fold, network), 1 - FALSE_ALARMS)) if fold else 0.0
         val = {name: self.judged(chosen, name) for name in CONDITIONS}
         seen = {name: self._by(network, task, shots) for name, shots in val.items()}
-        elsewhere = {s: self.reals_of(s) for s in LEFT_OUT if s not in task.data_sets}
+        elsewhere = {s: shots for s in LEFT_OUT if s not in task.data_sets and (shots := self.reals_of(s))}
         own = [shot for shot in val["stored"] if shot.item.label == "real"]
 
         def alarms(shots: Sequence[Shot]) -> dict[str, Any]:
