@@ -2,7 +2,8 @@
 
 Run by hand, after the classifier was trained with the same `--network-data`:
 `python -m unmask.training.frequency_gain --dataset ZIPS --network-data ZIPS --faces runs/faces
---output runs/frequency [--network FILE] [--classifier FILE]`.
+--output runs/frequency [--network FILE] [--classifier FILE]`. An exported frequency network can take the
+classifier's place, trained on a part of the network's data with the same *tune* fold.
 The weight is chosen on the fold that neither learnt from; *val* is reported on. All sources count together,
 so that false alarms on real pictures of any origin count. What was seen is kept in the output folder.
 """
@@ -93,17 +94,18 @@ class Both:
         self,
         laboratory: Laboratory,
         network: VisualNetwork,
-        classifier: LinearClassifier,
+        classifier: LinearClassifier | VisualNetwork,
         *,
+        tasks: Sequence[Task] = GAIN_TASKS,
         most: int = MOST,
     ) -> None:
         self._laboratory, self._network, self._classifier = laboratory, network, classifier
-        self._most = most
+        self._tasks, self._most = tasks, most
 
     def judge(self, fold: str, condition: str) -> Judged:
         """Judge the pictures of a fold under one condition."""
         judged = []
-        for task in GAIN_TASKS:
+        for task in self._tasks:
             wanted = replace(task, most_tune=self._most, most_val=self._most)
             shots = self._laboratory.judged(self._laboratory.chosen(wanted), condition, fold)
             if shots:
@@ -128,6 +130,9 @@ class Both:
 
     def _frequency(self, task: Task, shots: Sequence[Shot]) -> np.ndarray:
         """Return logits (N,), NaN where the analyser refuses the face as too small."""
+        classifier = self._classifier
+        if isinstance(classifier, VisualNetwork):
+            return self._laboratory.logits(task, shots, classifier)
 
         def measure() -> np.ndarray:
             seen = []
@@ -141,7 +146,7 @@ class Both:
 
         values = self._laboratory.kept(task, shots, f"frequency from {MIN_SIDE} px", measure)
         logits, seen = np.full(len(values), np.nan), ~np.isnan(values[:, 0])
-        logits[seen] = self._classifier.logits(values[seen])
+        logits[seen] = classifier.logits(values[seen])
         return logits
 
 
@@ -191,20 +196,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--faces", type=Path, required=True, help="folder of the face index")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--network", type=Path, default=WEIGHTS / "visual.onnx")
-    parser.add_argument("--classifier", type=Path, default=MODEL)
+    parser.add_argument("--classifier", type=Path, default=MODEL, help="a classifier (.json) or network")
+    parser.add_argument("--tasks", nargs="*", help="parts of task names; all without")
     parser.add_argument("--most", type=int, default=MOST, help="items of each data set, kind and fold")
     parser.add_argument("--weight", type=float, help="report on this weight instead of the one chosen")
     given = parser.parse_args(arguments)
     given.output.mkdir(parents=True, exist_ok=True)
     laboratory = Laboratory.open(given.dataset, given.faces, given.output, network_data=given.network_data)
-    network, classifier = VisualNetwork(given.network, threads=1), LinearClassifier(given.classifier, NAMES)
-    both = Both(laboratory, network, classifier, most=given.most)
+    network, classifier = VisualNetwork(given.network, threads=1), _classifier(given.classifier)
+    tasks = [
+        t for t in GAIN_TASKS if not given.tasks or any(p.lower() in t.name.lower() for p in given.tasks)
+    ]
+    both = Both(laboratory, network, classifier, tasks=tasks, most=given.most)
     shared, val = ({name: both.judge(fold, name) for name in CONDITIONS} for fold in (SHARED, "val"))
     level = load_settings(network.card).level("picture")
     sys.stdout.write(f"network {network.card.sha256}\nclassifier {classifier.card.sha256}\n")
     result = report(shared, val, level, weight=given.weight)
     (given.output / "gain.json").write_text(json.dumps(result, indent=1) + "\n")
     sys.stdout.write("\n".join(as_tables(result)) + "\n")
+
+
+def _classifier(path: Path) -> LinearClassifier | VisualNetwork:
+    return LinearClassifier(path, NAMES) if path.suffix == ".json" else VisualNetwork(path, threads=1)
 
 
 def report(
