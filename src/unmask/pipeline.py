@@ -6,7 +6,7 @@ import math
 import time
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from unmask.faces.landmarks import MESH_NETWORK, Landmarker, with_landmarks
 from unmask.faces.persons import NETWORK as LIKENESS_NETWORK
 from unmask.faces.persons import Persons
 from unmask.faces.track import Tracker
-from unmask.media.ahead import read_ahead
+from unmask.media.ahead import Beside, read_ahead
 from unmask.media.events import Audio, Cut, End, Event, Frame, Gap, Media, MediaError
 from unmask.media.reader import read
 from unmask.report import schema
@@ -94,7 +94,7 @@ def analyse(
         raise ValueError(f"prior must lie strictly between 0 and 1, not {prior}")
     clock = _Clock()
     count = set_threads(threads)
-    # Every frame: faces and analysers work side by side, each with half of the threads.
+    # Every frame: faces, visual and other analysers work side by side, each with half of the threads.
     share = max(1, count // 2) if every_frame else count
     with clock("load"):
         options = Options(
@@ -125,17 +125,19 @@ def analyse(
     length = _length(media, start, end)
     spread = None if every_frame else Spread(frames, start=start or 0.0, length=length)
     watch = _Watch(tracker, landmarker, likeness, examiners, spread, clock)
-    run = _Pass(examiners, clock, every_frame=every_frame)
+    run = _Pass(examiners, clock, every_frame=every_frame, beside=share < count)
     for analyser in examiners:
         analyser.begin(media)
     sights = watch.sights(events)
     if share < count and media.kind == "video":
         sights = read_ahead(sights)
-    for sight in sights:
-        run.take(sight)
-        moment = sight.frame.time if isinstance(sight, _Sight) else None
-        if on_progress is not None and length and moment is not None:
-            on_progress(min(1.0, max(0.0, (moment - (start or 0.0)) / length)))
+
+    def tell(sight: _Sight) -> None:
+        time = sight.frame.time
+        if on_progress is not None and length and time is not None:
+            on_progress(min(1.0, max(0.0, (time - (start or 0.0)) / length)))
+
+    run.run(sights, tell)
     if media.kind == "video" and run.frames == 0:
         raise MediaError(f"{path}: no picture in the stretch asked for; choose another start or end")
     settings = _settings(examiners)
@@ -264,33 +266,46 @@ class _Watch:
 
 
 class _Pass:
-    """Second half: shows each analyser the frames that it asks for. It keeps what these keep."""
+    """Second half: shows each analyser the frames that it asks for. It keeps what these keep.
 
-    def __init__(self, analysers: Sequence[Analyser], clock: _Clock, *, every_frame: bool) -> None:
+    With `beside`, all analysers but the visual one, which costs more than the others together, work in a
+    thread of their own.
+    """
+
+    def __init__(
+        self, analysers: Sequence[Analyser], clock: _Clock, *, every_frame: bool, beside: bool
+    ) -> None:
         self.analysed = 0
         """Frames shown."""
         self.frames = 0
         """Frames of the file."""
         self._analysers, self._clock = analysers, clock
         self._every = [a for a in analysers if every_frame or a.needs.frames == "every"]
-        self._some = [a for a in analysers if a not in self._every]
         self._gaps: list[Gap] = []
+        self._own = [a for a in analysers if isinstance(a, Visual)] if beside else list(analysers)
+        self._others = [a for a in analysers if a not in self._own]
 
-    def take(self, sight: _Sight | Audio | Cut | Gap | End) -> None:
-        """Take the next frame or event."""
-        if isinstance(sight, End):
-            self.frames = sight.frames
-        elif not isinstance(sight, _Sight):
-            if isinstance(sight, Gap):
-                self._gaps.append(sight)
-            for analyser in self._analysers:
-                analyser.observe_other(sight)
-        elif sight.shown != "none":
-            # Samples of a file that is also seen frame by frame are counted once.
-            self.analysed += sight.shown == "every" or not self._every
-            for analyser in self._every if sight.shown == "every" else self._some:
-                with self._clock(analyser.name):
-                    analyser.observe(sight.frame, sight.faces)
+    def run(
+        self, sights: Iterator[_Sight | Audio | Cut | Gap | End], on_sight: Callable[[_Sight], None]
+    ) -> None:
+        """Take all frames and events; `on_sight` hears of each frame."""
+        with ExitStack() as stack:
+            others = None
+            if self._others:
+                others = stack.enter_context(Beside[_Sight | Audio | Cut | Gap](self._show_others))
+            for sight in sights:
+                if isinstance(sight, End):
+                    self.frames = sight.frames
+                    continue
+                if isinstance(sight, Gap):
+                    self._gaps.append(sight)
+                if others is not None:
+                    others.give(sight)
+                self._show(self._own, sight)
+                if isinstance(sight, _Sight):
+                    # Samples of a file that is also seen frame by frame are counted once.
+                    self.analysed += sight.shown == "every" or (sight.shown == "some" and not self._every)
+                    on_sight(sight)
 
     def conclude(self) -> list[Evidence]:
         """End the file and return all evidence."""
@@ -302,6 +317,17 @@ class _Pass:
         if len(self._gaps) > MAX_GAPS:
             listed.append(f"{len(self._gaps) - MAX_GAPS} further damaged stretches were skipped")
         return listed
+
+    def _show_others(self, sight: _Sight | Audio | Cut | Gap) -> None:
+        self._show(self._others, sight)
+
+    def _show(self, analysers: Sequence[Analyser], sight: _Sight | Audio | Cut | Gap) -> None:
+        for analyser in analysers:
+            if not isinstance(sight, _Sight):
+                analyser.observe_other(sight)
+            elif sight.shown == ("every" if analyser in self._every else "some"):
+                with self._clock(analyser.name):
+                    analyser.observe(sight.frame, sight.faces)
 
 
 class _Clock:

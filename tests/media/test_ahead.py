@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from unmask.media.ahead import read_ahead
+from unmask.media.ahead import Beside, read_ahead
 
 
 def test_order_and_end():
@@ -54,3 +54,54 @@ def test_closing_ends_the_thread_and_the_source():
     events.close()
     assert closed.is_set()
     assert threading.active_count() == before
+
+
+def test_work_beside_is_done_in_order_before_the_block_is_left():
+    done, threads = [], set()
+
+    def work(number):
+        threads.add(threading.get_ident())
+        done.append(number)
+
+    with Beside(work) as beside:
+        for number in range(50):
+            beside.give(number)
+    assert done == list(range(50))
+    assert threads != {threading.get_ident()}
+
+
+def test_an_error_of_the_work_is_raised_by_the_next_item_or_on_leaving():
+    failed = threading.Event()
+
+    def work(number):
+        if number == 1:
+            failed.set()
+            raise ValueError("damaged")
+
+    before = threading.active_count()
+    with pytest.raises(ValueError, match="damaged"), Beside(work) as beside:
+        beside.give(0)
+        beside.give(1)
+        failed.wait()
+        for _ in range(100):  # the error is kept a moment after the work raised it
+            beside.give(2)
+    with pytest.raises(ValueError, match="damaged"), Beside(work) as beside:
+        beside.give(1)
+    assert threading.active_count() == before
+
+
+def test_where_the_block_fails_what_waits_is_dropped():
+    begun, free, done = threading.Event(), threading.Event(), []
+
+    def work(number):
+        begun.set()
+        free.wait()
+        done.append(number)
+
+    with pytest.raises(KeyError, match="stop"), Beside(work, depth=5) as beside:
+        for number in range(4):
+            beside.give(number)
+        begun.wait()
+        threading.Timer(0.05, free.set).start()
+        raise KeyError("stop")
+    assert done == [0]

@@ -1,11 +1,12 @@
-"""Reads a little ahead in a thread of its own, so that decoding and analysis each keep a core busy."""
+"""Reads a little ahead, and works beside, in threads of their own, so that every core is kept busy."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar
 
 T = TypeVar("T")
 
@@ -57,3 +58,49 @@ def read_ahead(events: Iterator[T], *, depth: int = DEPTH) -> Iterator[T]:
         close = getattr(events, "close", None)
         if close is not None:
             close()
+
+
+class Beside(Generic[T]):
+    """Does `work` with each item, in order, in a thread of its own; up to `depth` items wait.
+
+    Leaving the block waits until all is done; where an error leaves it, what waits is dropped. An error of
+    `work` is raised by the next `give`, or on leaving.
+    """
+
+    def __init__(self, work: Callable[[T], None], *, depth: int = DEPTH) -> None:
+        self._work = work
+        self._waiting: queue.Queue[tuple[T] | None] = queue.Queue(depth)
+        self._error: BaseException | None = None
+        self._dropped = False
+        self._thread = threading.Thread(target=self._run, name="beside", daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the thread, and raise its error where no other is being raised."""
+        self._dropped = error is not None
+        self._waiting.put(None)
+        self._thread.join()
+        if error is None and self._error is not None:
+            raise self._error
+
+    def give(self, item: T) -> None:
+        """Hand over an item; waits while `depth` of them wait."""
+        if self._error is not None:
+            raise self._error
+        self._waiting.put((item,))
+
+    def _run(self) -> None:
+        while (given := self._waiting.get()) is not None:
+            # After an error items are still taken, so that nobody waits for room.
+            if self._error is None and not self._dropped:
+                try:
+                    self._work(*given)
+                except BaseException as error:  # raised again in the caller's thread
+                    self._error = error
+            del given

@@ -262,7 +262,7 @@ class Tool(_Model):
 
 
 class Timing(_Model):
-    """Wall-clock seconds of the analysis, in all and by stage."""
+    """Wall-clock seconds of the analysis, in all and by stage; stages side by side add up to more."""
 
     seconds: float
     stages: dict[str, float] = Field(default_factory=dict)
