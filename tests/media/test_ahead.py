@@ -78,15 +78,22 @@ def test_an_error_of_the_work_is_raised_by_the_next_item_or_on_leaving():
             failed.set()
             raise ValueError("damaged")
 
+    def give_on() -> None:
+        with Beside(work) as beside:
+            beside.give(0)
+            beside.give(1)
+            failed.wait()
+            for _ in range(100):  # the error is kept a moment after the work raised it
+                beside.give(2)
+
+    def give_one() -> None:
+        with Beside(work) as beside:
+            beside.give(1)
+
     before = threading.active_count()
-    with pytest.raises(ValueError, match="damaged"), Beside(work) as beside:
-        beside.give(0)
-        beside.give(1)
-        failed.wait()
-        for _ in range(100):  # the error is kept a moment after the work raised it
-            beside.give(2)
-    with pytest.raises(ValueError, match="damaged"), Beside(work) as beside:
-        beside.give(1)
+    for giving in (give_on, give_one):
+        with pytest.raises(ValueError, match="damaged"):
+            giving()
     assert threading.active_count() == before
 
 
@@ -98,10 +105,14 @@ def test_where_the_block_fails_what_waits_is_dropped():
         free.wait()
         done.append(number)
 
-    with pytest.raises(KeyError, match="stop"), Beside(work, depth=5) as beside:
-        for number in range(4):
-            beside.give(number)
-        begun.wait()
-        threading.Timer(0.05, free.set).start()
-        raise KeyError("stop")
+    def give_and_fail() -> None:
+        with Beside(work, depth=5) as beside:
+            for number in range(4):
+                beside.give(number)
+            begun.wait()
+            threading.Timer(0.05, free.set).start()
+            raise KeyError("stop")
+
+    with pytest.raises(KeyError, match="stop"):
+        give_and_fail()
     assert done == [0]
