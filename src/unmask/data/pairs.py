@@ -2,8 +2,8 @@
 be had.
 
 A pair is a fake with the real picture that it was made from, where that is known; else with a real
-picture of the same data set; or a real picture with its own self-blend or self-swap. Thus every source
-gives as many reals as fakes, and its look says nothing about the label.
+picture of the same data set; or a real picture with its own self-blend, self-swap or part swap. Thus every
+source gives as many reals as fakes, and its look says nothing about the label.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.utils.data import Dataset, Sampler
 from unmask.data.augment import Draw, Strength
 from unmask.data.index import IndexedFace, decode
 from unmask.data.manifest import Item
+from unmask.data.partswap import nearest, part_swap
 from unmask.data.selfblend import SelfBlend, lay_mesh, self_blend
 from unmask.data.selfswap import Renderer, self_swap
 from unmask.faces.align import PLAIN, Framing, crop, crop_matrix, warp
@@ -27,8 +28,11 @@ from unmask.faces.landmarks import PRESENCE, Landmarker, square_of_landmarks
 
 SELF_BLEND = "self-blend"
 SELF_SWAP = "self-swap"
-OWN_KINDS = (SELF_BLEND, SELF_SWAP)
+PART_SWAP = "part-swap"
+OWN_KINDS = (SELF_BLEND, SELF_SWAP, PART_SWAP)
 """Kinds of fakes that are made here, from the reals."""
+DONORS = 6
+"""So many faces of other groups are drawn for a part swap; the one posed most alike gives its part."""
 CANVAS = 3.4
 """Side of the square on which a self-blend is made, as a multiple of the distance between the eyes."""
 CANVAS_PIXELS = 320
@@ -192,16 +196,30 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def _made(self, kind: str, item: Item, draw: Draw, rng: np.random.Generator) -> list[np.ndarray]:
         """Return the real crop and the fake made of it, framed and augmented by one draw."""
-        base = canvas_matrix(self._points(item))
-        canvas = warp(self._pictures.read(item), base, CANVAS_PIXELS)
-        points = self._points(item) @ base[:, :2].T + base[:, 2]
-        mesh = self._meshes.of(canvas, points)
+        canvas, points, mesh = self._square(item)
         blend: SelfBlend
-        if kind == SELF_SWAP:
+        if kind == PART_SWAP:
+            donor, _, donor_mesh = self._square(self._donor(item, rng))
+            blend = part_swap(canvas, mesh, donor, donor_mesh, rng)
+        elif kind == SELF_SWAP:
             blend = self_swap(canvas, points, mesh, rng, renderer=self._renderer)
         else:
             blend = self_blend(canvas, mesh, rng)
         return [self._augmented(pixels, points, draw) for pixels in (canvas, blend.fake)]
+
+    def _square(self, item: Item) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the square on which fakes are made, and the points and landmarks of the face in it."""
+        base = canvas_matrix(self._points(item))
+        canvas = warp(self._pictures.read(item), base, CANVAS_PIXELS)
+        points = self._points(item) @ base[:, :2].T + base[:, 2]
+        return canvas, points, self._meshes.of(canvas, points)
+
+    def _donor(self, item: Item, rng: np.random.Generator) -> Item:
+        """Draw a real of the same data set and another group, posed like the item where that can be had."""
+        reals = self._reals[item.data_set]
+        drawn = [reals[k] for k in rng.integers(len(reals), size=DONORS)]
+        others = [one for one in drawn if one.group != item.group] or drawn
+        return others[nearest(self._points(item), [self._points(one) for one in others])]
 
     def _crop(self, item: Item, draw: Draw) -> np.ndarray:
         return self._augmented(self._pictures.read(item), self._points(item), draw)
