@@ -48,7 +48,7 @@ PERMUTED = "temporal_transformer"
 SELF_BLENDS = 6
 SMALL_VIDEO = {"size": 64, "length": 8, "steps": 60, "batch_size": 8, "learning_rate": 1e-3}
 """All of the 3-D networks that two shared cores allow."""
-VIDEO = ("x3d_s", "r2plus1d_18")
+VIDEO: dict[str, dict] = {"x3d_s": {}, "r2plus1d_18": {"steps": 30, "batch_size": 6}}
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 LIVE = "DeepFaceLive"
 DRAWS = 2000
@@ -212,8 +212,8 @@ def compare_networks(work: Path, place: Path, *, permutations: int, video: bool)
     for name in HEADS:
         runs[f"{name}, self-blends"] = {"model": name, "self_blends": SELF_BLENDS}
     if video:
-        for name in VIDEO:
-            runs[f"{name}, small"] = {"model": name, "self_blends": 1, **SMALL_VIDEO}
+        for name, shorter in VIDEO.items():
+            runs[f"{name}, small"] = {"model": name, "self_blends": 1, **SMALL_VIDEO, **shorter}
     beside = None
     print(HEADER)
     for name, settings in runs.items():
