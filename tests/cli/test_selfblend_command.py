@@ -34,6 +34,18 @@ def test_a_sheet_has_a_row_for_each_fake(portrait, tmp_path, kind):
     assert 0.2 < np.abs(face - fake).mean() < 30
 
 
+def test_part_swaps_take_from_the_other_pictures_and_need_one(portrait, tmp_path):
+    sheet, other = tmp_path / "sheet.png", tmp_path / "other.png"
+    command = ["selfblend", str(portrait), "--kind", "part-swap", "-o", str(sheet)]
+    alone = runner.invoke(app, command)
+    assert alone.exit_code == 1
+    assert "two faces" in alone.output
+    Image.fromarray(np.ascontiguousarray(data.astronaut()[:, ::-1] // 2)).save(other)
+    both = runner.invoke(app, [*command, str(other)])
+    assert both.exit_code == 0, both.output
+    assert "2 fakes" in both.output
+
+
 def test_a_picture_without_a_face_is_named_and_the_others_are_drawn(portrait, tmp_path):
     empty = tmp_path / "wall.png"
     Image.fromarray(np.full((200, 200, 3), 128, np.uint8)).save(empty)

@@ -14,6 +14,7 @@ class Way(StrEnum):
 
     blend = "self-blend"
     swap = "self-swap"
+    parts = "part-swap"
 
 
 def command(
@@ -21,7 +22,9 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The sheet, a PNG or JPEG.")] = Path(
         "selfblend.png"
     ),
-    kind: Annotated[Way, typer.Option(help="Blend a changed copy, or a face drawn anew.")] = Way.blend,
+    kind: Annotated[
+        Way, typer.Option(help="A changed copy, a face drawn anew, or parts of another.")
+    ] = Way.blend,
     renderer: Annotated[
         Path | None, typer.Option(help="The autoencoder that draws self-swaps; without it they are smoothed.")
     ] = None,
@@ -29,19 +32,21 @@ def command(
     most: Annotated[int, typer.Option(min=1, help="Pictures at most.")] = 12,
     seed: Annotated[int, typer.Option(help="Of every draw.")] = 0,
 ) -> None:
-    """Draw how training makes fakes of real pictures: the face, the copy blended in, the mask, the result.
+    """Draw how training makes fakes of real pictures: the face, what is blended in, the mask, the result.
 
     For example:
 
     - `unmask selfblend portraits/ --output sheet.png`
     - `unmask selfblend portrait.jpg --each 8 --kind self-swap --output sheet.png`
+
+    - `unmask selfblend portraits/ --kind part-swap --output sheet.png`
     """
     import cv2
     import numpy as np
 
     from unmask.cli.inputs import expand
     from unmask.cli.outputs import write_bytes
-    from unmask.data.contact_sheet import canvas, draw_sheet, make
+    from unmask.data.contact_sheet import canvas, draw_sheet, make, make_of_two
     from unmask.faces.detect import Detector
     from unmask.faces.landmarks import Landmarker
     from unmask.faces.track import Tracker
@@ -61,7 +66,7 @@ def command(
         _end(f"{output}: a sheet is a .png or .jpg file")
     members, failures = expand(inputs)
     wrong = [str(failure) for failure in failures]
-    rows = []
+    squares: dict[int, tuple[np.ndarray, ...]] = {}
     for number, member in enumerate(members[:most]):
         try:
             frame = next(event for event in read(member.path, rate=1.0) if isinstance(event, Frame))
@@ -78,10 +83,20 @@ def command(
             continue
         face = max(faces, key=lambda each_face: each_face.quality.size)
         assert face.landmarks is not None
-        square = canvas(frame.pixels, np.asarray(face.detection.points, np.float64), face.landmarks)
+        points = np.asarray(face.detection.points, np.float64)
+        squares[number] = canvas(frame.pixels, points, face.landmarks)
+    if kind is Way.parts and len(squares) == 1:
+        _end("a part swap needs pictures of two faces at least")
+    rows = []
+    for number, square in squares.items():
+        others = [other for place, other in squares.items() if place != number]
         for turn in range(each):
             rng = np.random.default_rng((seed, number, turn))
-            rows.append((square[0], make(square, rng, swap=kind is Way.swap, renderer=draw)))
+            if kind is Way.parts:
+                made = make_of_two(square, others, rng)
+            else:
+                made = make(square, rng, swap=kind is Way.swap, renderer=draw)
+            rows.append((square[0], made))
     for line in wrong:
         typer.echo(f"unmask selfblend: {line}", err=True)
     if not rows:
@@ -91,7 +106,7 @@ def command(
         write_bytes(output, data.tobytes())
     except OutputError as error:
         _end(str(error))
-    typer.echo(f"Written: {output} ({len(rows)} fakes; face, blended copy, mask, result)")
+    typer.echo(f"Written: {output} ({len(rows)} fakes; face, what is blended in, mask, result)")
     if wrong:
         raise typer.Exit(1)
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from unmask.data.pairs import CANVAS_PIXELS, canvas_matrix
+from unmask.data.pairs import CANVAS_PIXELS, DONORS, canvas_matrix
+from unmask.data.partswap import nearest, part_swap
 from unmask.data.selfblend import SelfBlend, self_blend
 from unmask.data.selfswap import Renderer, self_swap
 from unmask.faces.align import warp
@@ -46,6 +47,15 @@ def make(
     if swap:
         return self_swap(square, points, landmarks, rng, renderer=renderer)
     return self_blend(square, landmarks, rng)
+
+
+def make_of_two(
+    face: tuple[np.ndarray, ...], others: Sequence[tuple[np.ndarray, ...]], rng: np.random.Generator
+) -> SelfBlend:
+    """Make a part swap of what `canvas` returned, from that of `DONORS` others which is posed most alike."""
+    drawn = [others[k] for k in rng.integers(len(others), size=DONORS)]
+    donor = drawn[nearest(face[1], [points for _, points, _ in drawn])]
+    return part_swap(face[0], face[2], donor[0], donor[2], rng)
 
 
 def draw_sheet(rows: Sequence[tuple[np.ndarray, SelfBlend]]) -> np.ndarray:
