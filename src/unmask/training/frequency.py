@@ -262,7 +262,9 @@ class Laboratory:
         """Ask a trained network instead: it learns nothing here, and its *tune* reals set the threshold."""
         chosen = self.chosen(task)
         fold = [shot for shot in self.judged(chosen, "stored", SHARED) if shot.item.label == "real"]
-        limit = float(np.quantile(self.logits(task, fold, network), 1 - FALSE_ALARMS)) if fold else 0.0
+        if not fold:
+            raise ValueError(f"{task.name}: the network's tune fold holds no real picture of this task")
+        limit = float(np.quantile(self.logits(task, fold, network), 1 - FALSE_ALARMS))
         val = {name: self.judged(chosen, name) for name in CONDITIONS}
         seen = {name: self._by(network, task, shots) for name, shots in val.items()}
         elsewhere = {s: shots for s in LEFT_OUT if s not in task.data_sets and (shots := self.reals_of(s))}
