@@ -30,6 +30,7 @@ from unmask.data.registry import load
 from unmask.data.sequences import FaceSequence, FrameFeatures, read_sequences
 from unmask.data.store import archives_at
 from unmask.evaluation.metrics import Sample, group_weights, ranking_figures
+from unmask.models.sequences import architecture
 from unmask.runtime.card import load_card
 from unmask.runtime.network import VisualNetwork
 from unmask.signals.logistic import expit
@@ -211,6 +212,9 @@ def compare_networks(work: Path, place: Path, *, permutations: int, video: bool)
     runs: dict[str, dict] = {name: {"model": name} for name in HEADS}
     for name in HEADS:
         runs[f"{name}, self-blends"] = {"model": name, "self_blends": SELF_BLENDS}
+        if architecture(name).motion:
+            runs[f"{name}, motion"] = {"model": name, "motion": True}
+            runs[f"{name}, motion, self-blends"] = runs[f"{name}, motion"] | {"self_blends": SELF_BLENDS}
     if video:
         for name, shorter in VIDEO.items():
             runs[f"{name}, small"] = {"model": name, "self_blends": 1, **SMALL_VIDEO, **shorter}

@@ -21,14 +21,17 @@ from unmask.data.registry import load  # noqa: E402
 from unmask.data.sequences import (  # noqa: E402
     Crops,
     FrameFeatures,
+    begun,
     draw_moments,
     held,
     moments,
+    motion_of,
     padded,
     read_sequences,
     windows,
 )
 from unmask.data.store import archives_at  # noqa: E402
+from unmask.faces.motion import MOTION  # noqa: E402
 from unmask.runtime.network import VisualNetwork  # noqa: E402
 
 TICKS = st.sampled_from([25.0, 30.0, 60.0])
@@ -175,9 +178,10 @@ def test_self_blends_of_stored_crops_differ_from_their_partners_in_the_face(arch
     chosen = windows(real.times, length=6)[0]
     differences = []
     for seed in range(1, 7):  # one draw alone may blend next to nothing, or be drowned by a coarse encoder
-        pair = Crops().self_blended(
+        made = Crops().self_blended(
             real, chosen, np.random.default_rng(seed), size=128, augmentation=Strength(drop=0.0)
         )
+        pair = made.crops
         assert pair.shape == (2, 6, 128, 128, 3)
         assert pair.dtype == np.uint8
         differences.append(np.abs(pair[0].astype(int) - pair[1]).mean(axis=(0, 3)))
@@ -222,3 +226,38 @@ def test_the_last_crop_of_a_short_sequence_is_held():
     crops = np.arange(3)[:, None, None, None] * np.ones((1, 2, 2, 3))
     assert held(crops, 5)[:, 0, 0, 0].tolist() == [0, 1, 2, 2, 2]
     assert len(held(crops, 2)) == 2
+
+
+def test_motion_is_that_from_the_moment_chosen_before():
+    # the number says from where to where: 100 * place + places back
+    rows = np.array([[[100 * i + back] * 8 for back in (1, 2, 3, 4)] for i in range(12)], np.float32)
+    chosen = np.array([1, 3, 4, 11])
+    moved = motion_of(rows, chosen, mirrored=False)
+    # nothing before the first; the last lies seven back, farther than is measured
+    assert moved[:, 0].tolist() == [0, 302, 401, 0]
+    other = motion_of(rows, chosen, mirrored=True)
+    sideways = MOTION.index("mouth_x")
+    np.testing.assert_array_equal(other[:, sideways], -moved[:, sideways])
+    np.testing.assert_array_equal(np.delete(other, sideways, 1), np.delete(moved, sideways, 1))
+
+
+def test_what_is_not_known_of_motion_counts_as_nothing():
+    rows = np.full((2, 3, 8), np.nan)
+    rows[0, 1] = 5
+    assert begun(rows)[0, :, 0].tolist() == [0, 0, 5, 0]
+    assert not begun(rows)[1].any()
+
+
+def test_motion_stands_behind_the_features_of_stored_clips_and_self_blends(archive, network, tmp_path):
+    (real,) = [s for s in read_sequences(archive) if not s.fake]
+    frames = FrameFeatures(network, tmp_path / "features")
+    rows = frames.motion(real)
+    assert rows.shape == (30, 4, 8)
+    # of one crop there is none before, of the third two
+    assert np.isfinite(rows[:, :, 0]).sum(axis=1).tolist() == [0, 1, 2, 3, *[4] * 26]
+    (plain,) = frames.self_blends(real, 1, length=4, augmentation=Strength(), seed=3)
+    (moving,) = frames.self_blends(real, 1, length=4, augmentation=Strength(), seed=3, motion=True)
+    assert moving.shape == (2, 4, 3 + 8)
+    np.testing.assert_array_equal(moving[..., :3], plain)
+    assert not moving[:, 0, 3:].any()
+    assert moving[:, 1:, 3:].all()

@@ -14,8 +14,9 @@ import pytest
 from skimage import data
 
 from unmask.evidence.registry import Options, create
-from unmask.evidence.temporal import Temporal, explained_by_light, wide_crop
+from unmask.evidence.temporal import Temporal, explained_by_light
 from unmask.faces.face import Detection, Face, Quality
+from unmask.faces.motion import wide_crop
 from unmask.media.events import Cut, Frame, Gap, Media
 
 ASTRONAUT = data.astronaut()[:256, 96:352]

@@ -162,3 +162,23 @@ def test_unknown_cells_and_poolings_are_refused():
         RecurrentDetector("rnn")
     with pytest.raises(ValueError, match="attention or mean"):
         RecurrentDetector("gru", pooling="max")
+
+
+def test_motion_beside_the_features_is_heard_and_may_be_left_out():
+    torch.manual_seed(0)
+    model = create("gru", features=1288, motion=8).eval()
+    x = torch.randn(2, 5, 1288)
+    other = x.clone()
+    other[..., 1280:] += 1.0
+    with torch.no_grad():
+        assert (model(x) - model(other)).abs().min() > 1e-4
+    # 64 numbers from eight weights and a bias each, read beside 1,280 deep ones by two cells of three gates
+    plain = create("gru", features=1280)
+    assert parameters(model) - parameters(plain) == 64 * 9 + 64 * 2 * 3 * 128
+
+
+def test_motion_is_refused_where_it_is_not_read():
+    with pytest.raises(ValueError, match="gru, lstm do"):
+        create("temporal_transformer", features=1288, motion=8)
+    with pytest.raises(ValueError, match="cannot be of motion"):
+        create("lstm", features=6, motion=8)

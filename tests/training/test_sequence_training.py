@@ -272,3 +272,14 @@ def test_settings_reach_the_optimiser():
     assert {group["weight_decay"] for group in optimiser.param_groups} == {0.1, 0.0}
     # half-way between the end of the warm-up, a tenth, and the end
     assert learning_rate(0.55, config) == pytest.approx(0.0015)
+
+
+def test_motion_beside_the_features_is_trained_kept_and_loaded(store, settings, tmp_path):
+    folder = tmp_path / "run"
+    run(settings | {"motion": True, "steps": 2, "self_blends": 1, "folds": 2}, [store], folder, report=silent)
+    header = checkpoint.read_header(folder / "best.safetensors")
+    network, _ = checkpoint.load_sequence_network(folder / "best.safetensors", depends=header.depends)
+    assert (header.configuration["features"], header.configuration["motion_features"]) == (3 + 8, 8)
+    assert network(torch.zeros(2, 5, 11)).shape == (2, 1)
+    with pytest.raises(ValueError, match="takes no motion"):
+        run(settings | {"motion": True, "model": "temporal_transformer"}, [store], tmp_path, report=silent)

@@ -1,7 +1,8 @@
 """Faces followed through clips, read from the stores of `unmask prepare`, for networks that look along time.
 
 Whatever a clip's own frame rate and length, a sequence is sampled at one rate and has one length, so that
-neither tells the label. The deep features of a frozen frame network are taken once and kept on disk.
+neither tells the label. The deep features of a frozen frame network, and how the face moved between
+moments, are taken once and kept on disk.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,6 +28,7 @@ from unmask.data.selfblend import lay_mesh
 from unmask.data.selfblend_video import self_blend_clip
 from unmask.data.store import METADATA, read_landmarks
 from unmask.faces.align import PLAIN, Framing, crop
+from unmask.faces.motion import MOTION, SIDEWAYS, motion_row, wide_crop
 from unmask.media.h264 import recompress
 from unmask.media.output import atomic_path
 from unmask.runtime.network import VisualNetwork
@@ -37,6 +40,10 @@ SPEED = (0.8, 1.25)
 MOST_WINDOWS = 8
 """A clip is judged by at most so many sequences, evenly placed."""
 BATCH = 32
+BACK = 4
+"""Stored crops by which the moments of a sequence lie apart, at most, to be compared for motion."""
+LONGEST = 0.5
+"""Seconds: moments farther apart are not compared."""
 NEEDED = ("clip", "time", "points", "person")
 """Columns that a store has beyond those of every data set zip."""
 
@@ -224,14 +231,58 @@ class Crops:
         *,
         size: int,
         augmentation: Augmentation,
-    ) -> np.ndarray:
-        """Return a real sequence and its self-blend, (2, M, size, size, 3), by one draw and one encoder."""
+    ) -> SelfBlended:
+        """Make a self-blend of a real sequence, and its partner, by one draw and one encoder."""
         made = [canvas(self.pixels(sequence, i), sequence.points[i], self.mesh(sequence, i)) for i in chosen]
         squares, points, meshes = (np.stack(part) for part in zip(*made, strict=True))
         blend = self_blend_clip(squares, meshes, rng)
         draw, encoder = _one_draw(rng, augmentation), _encoder(rng)
         halves = [augment(h, points, draw, size, framing=self._framing) for h in (blend.real, blend.fake)]
-        return np.stack([recompress(half, **encoder) for half in halves])
+        encoded = np.stack([recompress(half, **encoder) for half in halves])
+        return SelfBlended(encoded, (blend.real, blend.fake), points, sequence.times[chosen], encoder)
+
+
+@dataclass(frozen=True, eq=False)
+class SelfBlended:
+    """A real sequence and its self-blend.
+
+    `crops` (2, M, S, S, 3) uint8 RGB: the real one, the blend, augmented and encoded. `squares`: both
+    (M, C, C, 3) before, with the points (M, 5, 2) in them, `times` (M,) seconds, and how they were encoded.
+    """
+
+    crops: np.ndarray
+    squares: tuple[np.ndarray, np.ndarray]
+    points: np.ndarray
+    times: np.ndarray
+    encoder: dict[str, Any]
+
+    def motion(self) -> np.ndarray:
+        """Return how both moved from moment to moment, (2, M - 1, 8), after the same encoder.
+
+        The squares are narrower than the wide crop, whose outermost eighth repeats their edge in both halves.
+        """
+        halves = [recompress(square, **self.encoder) for square in self.squares]
+        return np.stack(
+            [
+                _rows_between([wide_crop(f, p) for f, p in zip(h, self.points, strict=True)], self.times)
+                for h in halves
+            ]
+        )
+
+
+def _rows_between(wide: Sequence[np.ndarray], times: np.ndarray) -> np.ndarray:
+    """Return the motion between following wide crops, (M - 1, 8); NaN where they lie too far apart."""
+    rows = np.full((len(wide) - 1, len(MOTION)), np.nan)
+    for place, elapsed in enumerate(np.diff(times)):
+        if elapsed <= LONGEST:
+            rows[place] = motion_row(wide[place], wide[place + 1], float(elapsed))
+    return rows
+
+
+def begun(rows: np.ndarray) -> np.ndarray:
+    """Return motion (..., M - 1, 8) as (..., M, 8): 0 at the first moment, and wherever nothing is known."""
+    first = np.zeros((*rows.shape[:-2], 1, rows.shape[-1]))
+    return np.nan_to_num(np.concatenate([first, rows], axis=-2), nan=0.0)
 
 
 def _one_draw(rng: np.random.Generator, augmentation: Augmentation) -> Draw:
@@ -239,7 +290,7 @@ def _one_draw(rng: np.random.Generator, augmentation: Augmentation) -> Draw:
     return Draw(int(rng.integers(2**31)), replace(augmentation, noise=0.0, jpeg=0.0, video=0.0))
 
 
-def _encoder(rng: np.random.Generator) -> dict:
+def _encoder(rng: np.random.Generator) -> dict[str, Any]:
     crf, top, left = (int(v) for v in rng.integers((QUALITY[0], 0, 0), (QUALITY[1] + 1, 16, 16)))
     return {"crf": crf, "offset": (top, left)}
 
@@ -297,23 +348,50 @@ class FrameFeatures:
         rate: float = RATE,
         augmentation: Augmentation,
         seed: int,
+        motion: bool = False,
     ) -> list[np.ndarray]:
-        """Return `count` pairs of a real sequence and its self-blend, each (2, M, D): real, fake."""
-        key = hashlib.sha256(repr((count, length, rate, augmentation, seed)).encode()).hexdigest()[:12]
+        """Return `count` pairs of a real sequence and its self-blend, each (2, M, D): real, fake.
+
+        With `motion` its eight numbers stand behind the features of each moment.
+        """
+        facts = (count, length, rate, augmentation, seed, *(("motion",) if motion else ()))
+        key = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
         path = self._path(sequence, f"blends-{key}")
         if not path.exists():
             pairs = {}
             for number in range(count):
                 rng = np.random.default_rng((seed, number, *sequence.clip.encode()))
                 chosen = draw_moments(sequence.times, rng, length=length, rate=rate)
-                halves = self._crops.self_blended(
+                made = self._crops.self_blended(
                     sequence, chosen, rng, size=self.network.size, augmentation=augmentation
                 )
-                flat = self.network.infer(halves.reshape(-1, *halves.shape[2:])).embeddings
-                pairs[f"pair{number}"] = flat.reshape(2, len(chosen), -1)
+                flat = self.network.infer(made.crops.reshape(-1, *made.crops.shape[2:])).embeddings
+                pair = flat.reshape(2, len(chosen), -1)
+                pairs[f"pair{number}"] = (
+                    np.concatenate([pair, begun(made.motion())], axis=2) if motion else pair
+                )
             _write(path, **pairs)
         with np.load(path) as kept:
             return [kept[f"pair{number}"].astype(np.float32) for number in range(count)]
+
+    def motion(self, sequence: FaceSequence) -> np.ndarray:
+        """Return how the face moved to each of the N crops from each of the `BACK` before: (N, BACK, 8).
+
+        NaN where there is none before, or it lies too far back.
+        """
+        path = self._path(sequence, "motion")
+        if not path.exists():
+            wide = [
+                wide_crop(self._crops.pixels(sequence, i), sequence.points[i]) for i in range(len(sequence))
+            ]
+            rows = np.full((len(sequence), BACK, len(MOTION)), np.nan)
+            for back in range(1, BACK + 1):
+                for i in range(back, len(sequence)):
+                    pair = [i - back, i]
+                    rows[i, back - 1] = _rows_between([wide[j] for j in pair], sequence.times[pair])[0]
+            _write(path, motion=rows)
+        with np.load(path) as kept:
+            return kept["motion"].astype(np.float32)
 
     def _both(self, crops: np.ndarray) -> Looked:
         answers = [self.network.infer(pixels) for pixels in (crops, crops[:, :, ::-1])]
@@ -334,6 +412,23 @@ def _write(path: Path, **arrays: np.ndarray) -> None:
     halved = {k: v if k == "logits" else v.astype(np.float16) for k, v in arrays.items()}
     with atomic_path(path) as part, part.open("wb") as file:
         np.savez(file, **halved)  # type: ignore[arg-type]
+
+
+def motion_of(rows: np.ndarray, chosen: np.ndarray, *, mirrored: bool) -> np.ndarray:
+    """Return the motion to each chosen moment from the one chosen before: (M, 8), 0 where it is not known.
+
+    Args:
+        rows: (N, BACK, 8), as `FrameFeatures.motion` gives them.
+        chosen: (M,) ascending places.
+        mirrored: whether the crops are.
+    """
+    back = np.diff(chosen)
+    known = back <= rows.shape[1]
+    found = np.full((len(back), rows.shape[2]), np.nan)
+    found[known] = rows[chosen[1:][known], back[known] - 1]
+    if mirrored:
+        found[:, SIDEWAYS] *= -1
+    return begun(found)
 
 
 def padded(arrays: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -22,8 +22,17 @@ from scipy.spatial import Delaunay
 from unmask.evidence.base import Evidence, Interval, Measurement, Needs
 from unmask.evidence.registry import Options
 from unmask.evidence.visual import refusal
-from unmask.faces.align import CENTRE, SIDE, TEMPLATE, crop_matrix, warp
+from unmask.faces.align import CENTRE, SIDE, TEMPLATE
 from unmask.faces.face import Face
+from unmask.faces.motion import (
+    AROUND_CELLS,
+    CELLS,
+    FLOW_INTERVAL,
+    INSIDE,
+    PIXELS,
+    flow_numbers,
+    wide_crop,
+)
 from unmask.faces.pose import NEUTRAL
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import Card
@@ -34,9 +43,6 @@ from unmask.signals.incoherence import Excess, Finding, Step, Thresholds, excess
 from unmask.signals.light import agreement, fit_light, vertex_normals
 from unmask.signals.motion import motion_statistics
 
-PIXELS = 96
-"""Side of the wide crop: twice the square of `faces.align`, so that the surroundings are seen too."""
-CELLS = 12
 WINDOW = 0.25
 """Seconds before and after a moment that are compared for a step."""
 FASTEST = 1 / 65
@@ -50,8 +56,6 @@ STEP_FLOOR = 2.0
 """Grey levels: smaller steps are forgotten at once."""
 MAX_STEPS = 512
 THRESHOLDS = Thresholds()
-FLOW_INTERVAL = 0.1
-"""Seconds between the moments that optical flow compares, whatever the frame rate."""
 COLUMNS = (
     "time", "brightness", "surroundings", "strange", "step", "sharpness", "sharpness_around",
     "light_x", "light_y",
@@ -188,7 +192,7 @@ class Follower:
             "light_y": light[1],
             "brightness": self._brightness[0],
             "surroundings": self._brightness[1],
-            "sharpness": high_frequency_energy(look.grey[_INSIDE]),
+            "sharpness": high_frequency_energy(look.grey[INSIDE]),
             "sharpness_around": high_frequency_energy(look.grey),
         }
         for name, value in row.items():
@@ -201,7 +205,7 @@ class Follower:
             elapsed = look.time - last.time
             if elapsed < FLOW_INTERVAL - 1e-3:
                 return
-            row = {"time": look.time, "elapsed": elapsed} | _motion(last.grey, look.grey)
+            row = {"time": look.time, "elapsed": elapsed} | flow_numbers(last.grey, look.grey)
             for name, value in row.items():
                 self._flows[name].append(value)
         self._compared = look
@@ -270,55 +274,11 @@ class _Look:
     def of(cls, time: float, pixels: np.ndarray, *, index: int) -> _Look:
         cells = cell_means(pixels, CELLS)
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-        return cls(time, index, grey, cells[_FACE_CELLS].ravel(), cells[_AROUND_CELLS].ravel())
+        return cls(time, index, grey, cells[_FACE_CELLS].ravel(), cells[AROUND_CELLS].ravel())
 
 
 _MOST = 16
-_INSIDE = (slice(PIXELS // 4, 3 * PIXELS // 4),) * 2
 _FACE_CELLS = (slice(CELLS // 4, 3 * CELLS // 4),) * 2
-_AROUND_CELLS = np.ones((CELLS, CELLS), bool)
-_AROUND_CELLS[2:-2, 2:-2] = False
-_FACE_MASK = np.zeros((PIXELS, PIXELS), bool)
-_FACE_MASK[_INSIDE] = True
-_AROUND_MASK = np.kron(_AROUND_CELLS, np.ones((PIXELS // CELLS,) * 2, bool)).astype(bool)
-
-
-def wide_crop(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Cut the (96, 96, 3) crop whose middle half a side is the square of `faces.align`."""
-    matrix = crop_matrix(points, PIXELS // 2)
-    return warp(pixels, matrix + np.array([[0, 0, PIXELS / 4], [0, 0, PIXELS / 4]]), PIXELS)
-
-
-def _template_mask(points: np.ndarray, *, radius: float) -> np.ndarray:
-    """Return the (96, 96) mask within `radius` template units of any of the given places."""
-    corner = np.array(CENTRE) - SIDE
-    y, x = np.mgrid[:PIXELS, :PIXELS]
-    places = np.stack([x, y], axis=2) * (2 * SIDE / PIXELS) + corner
-    return np.asarray((np.linalg.norm(places[:, :, None] - points, axis=3) < radius).any(axis=2))
-
-
-_EYES = _template_mask(TEMPLATE[:2], radius=9)
-_MOUTH = _template_mask(TEMPLATE[3:].mean(axis=0, keepdims=True), radius=16)
-
-
-def _motion(before: np.ndarray, after: np.ndarray) -> dict[str, float]:
-    """Measure how flow carries one wide crop into the next."""
-    forward = flows.dense_flow(before, after)
-    backward = flows.dense_flow(after, before)
-    warped = flows.warping_error(before, after, forward)
-    motion = flows.interior_against_boundary(forward, _FACE_MASK, _AROUND_MASK)
-    mouth = forward[_MOUTH].mean(axis=0) - motion.interior
-    eyes = forward[_EYES].mean(axis=0) - motion.interior
-    return {
-        "warp": float(warped[_FACE_MASK].mean()),
-        "warp_around": float(warped[_AROUND_MASK].mean()),
-        "round_trip": float(flows.round_trip_error(forward, backward)[_FACE_MASK].mean()),
-        "slip": motion.slip,
-        "growth": motion.divergence,
-        "mouth_x": float(mouth[0]),
-        "mouth_y": float(mouth[1]),
-        "eyes_y": float(eyes[1]),
-    }
 
 
 def _left_by_flow(before: _Look, after: _Look) -> float:
@@ -328,7 +288,7 @@ def _left_by_flow(before: _Look, after: _Look) -> float:
     """
     moved = flows.pull(after.grey, flows.dense_flow(before.grey, after.grey)).astype(np.float32)
     left = cell_means(moved - before.grey, CELLS)
-    return max(0.0, typical(left[_FACE_CELLS]) - typical(left[_AROUND_CELLS]))
+    return max(0.0, typical(left[_FACE_CELLS]) - typical(left[AROUND_CELLS]))
 
 
 def _strange(before: _Look, look: _Look, after: _Look) -> float:

@@ -21,6 +21,7 @@ Cell = Literal["lstm", "gru"]
 Pooling = Literal["attention", "mean"]
 FEATURES = 1280
 """Features a frame of the EfficientNet family gives."""
+MOTION_WIDTH = 64
 
 
 class Judged(NamedTuple):
@@ -59,6 +60,8 @@ class RecurrentDetector(nn.Module):
     Args:
         cell: "lstm" or "gru".
         features: numbers a moment.
+        motion: how many of them, the last, are of the motion between frames. Eight beside 1,280 would not be
+            heard: they are widened to `MOTION_WIDTH` first.
         hidden: state size, of each direction.
         layers: stacked cells.
         bidirectional: whether a second cell reads from the end.
@@ -72,6 +75,7 @@ class RecurrentDetector(nn.Module):
         cell: Cell,
         *,
         features: int = FEATURES,
+        motion: int = 0,
         hidden: int = 128,
         layers: int = 1,
         bidirectional: bool = True,
@@ -82,11 +86,16 @@ class RecurrentDetector(nn.Module):
         super().__init__()
         if cell not in ("lstm", "gru"):
             raise ValueError(f"unknown cell {cell!r}; choose lstm or gru")
-        self.norm = nn.LayerNorm(features)
+        deep = features - motion
+        if not 0 <= motion <= features:
+            raise ValueError(f"of {features} numbers {motion} cannot be of motion")
+        self.deep = deep
+        self.norm = nn.LayerNorm(deep)
+        self.widen = nn.Sequential(nn.Linear(motion, MOTION_WIDTH), nn.Tanh()) if motion else None
         self.dropout = nn.Dropout(dropout)
         kind = nn.LSTM if cell == "lstm" else nn.GRU
         self.cell = kind(
-            features,
+            deep + (MOTION_WIDTH if motion else 0),
             hidden,
             layers,
             batch_first=True,
@@ -109,9 +118,10 @@ class RecurrentDetector(nn.Module):
         """
         whole = whole_mask(x, mask)
         lengths = whole.sum(dim=1)
-        packed = pack_padded_sequence(
-            self.dropout(self.norm(x)), lengths.cpu(), batch_first=True, enforce_sorted=False
-        )
+        read = self.dropout(self.norm(x[..., : self.deep]))
+        if self.widen is not None:
+            read = torch.cat([read, self.widen(x[..., self.deep :])], dim=2)
+        packed = pack_padded_sequence(read, lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.cell(packed)[0], batch_first=True, total_length=x.shape[1])
         pooled, weights = self.pool(states, whole)
         return Judged(self.classifier(self.dropout(pooled)), weights)
@@ -136,13 +146,13 @@ def whole_mask(x: Tensor, mask: Tensor | None) -> Tensor:
     return mask
 
 
-@register(Preprocessing(224, *SYMMETRIC), takes="features")
-def lstm(num_classes: int = 1, features: int = FEATURES) -> RecurrentDetector:
+@register(Preprocessing(224, *SYMMETRIC), takes="features", motion=True)
+def lstm(num_classes: int = 1, features: int = FEATURES, motion: int = 0) -> RecurrentDetector:
     """Bidirectional LSTM with attention over the features of an EfficientNet-Lite."""
-    return RecurrentDetector("lstm", features=features, num_classes=num_classes)
+    return RecurrentDetector("lstm", features=features, motion=motion, num_classes=num_classes)
 
 
-@register(Preprocessing(224, *SYMMETRIC), takes="features")
-def gru(num_classes: int = 1, features: int = FEATURES) -> RecurrentDetector:
+@register(Preprocessing(224, *SYMMETRIC), takes="features", motion=True)
+def gru(num_classes: int = 1, features: int = FEATURES, motion: int = 0) -> RecurrentDetector:
     """Bidirectional GRU with attention over the features of an EfficientNet-Lite."""
-    return RecurrentDetector("gru", features=features, num_classes=num_classes)
+    return RecurrentDetector("gru", features=features, motion=motion, num_classes=num_classes)

@@ -111,7 +111,11 @@ def load_sequence_network(path: Path, *, depends: Mapping[str, str]) -> tuple[nn
                 f"{path}: was trained on what {name} with sha256 {sha256[:12]} gives, not on that of "
                 f"{depends.get(name, 'none')[:12]}: train it again"
             )
-    model = sequences.create(header.architecture, features=header.configuration.get("features"))
+    model = sequences.create(
+        header.architecture,
+        features=header.configuration.get("features"),
+        motion=header.configuration.get("motion_features", 0),
+    )
     _fill(model, path, header)
     return model.eval(), header
 

@@ -39,11 +39,13 @@ from unmask.data.sequences import (
     Looked,
     draw_moments,
     held,
+    motion_of,
     padded,
     read_sequences,
     windows,
 )
 from unmask.faces.align import PLAIN
+from unmask.faces.motion import MOTION
 from unmask.media.output import atomic_path
 from unmask.models.sequences import SequenceArchitecture, architecture, create
 from unmask.runtime.card import WEIGHTS
@@ -77,6 +79,8 @@ class SequenceConfig(Optimising):
     model: str
     frame_network: str | None = None
     """The exported network whose features a model reads that reads features; the embedded one without."""
+    motion: bool = False
+    """Whether eight numbers of optical flow stand beside the features of each moment (lstm and gru)."""
     archives: list[str] = Field(default_factory=list)
     splits: list[str] = Field(default_factory=lambda: ["train"])
     """The splits whose clips are used."""
@@ -143,9 +147,12 @@ class FeatureMaterial:
         self.depends = {card.file: card.sha256}
         self.size, self.framing = frames.network.size, frames.network.framing
         self._looked: dict[FaceSequence, Looked] = {}
+        self._motion: dict[FaceSequence, np.ndarray] = {}
         self._blends: dict[FaceSequence, list[np.ndarray]] = {}
         for number, sequence in enumerate(sequences, start=1):
             self._looked[sequence] = frames.of(sequence)
+            if config.motion:
+                self._motion[sequence] = frames.motion(sequence)
             if config.blends and not sequence.fake:
                 self._blends[sequence] = frames.self_blends(
                     sequence,
@@ -154,16 +161,18 @@ class FeatureMaterial:
                     rate=config.rate,
                     augmentation=config.augmentation,
                     seed=config.seed,
+                    motion=config.motion,
                 )
             if number % PROGRESS_EVERY == 0:
                 report(f"features of {number} of {len(sequences)} clips")
-        self.features = self._looked[sequences[0]].features.shape[2]
+        self.motion = len(MOTION) if config.motion else 0
+        self.features = self._looked[sequences[0]].features.shape[2] + self.motion
 
     def drawn(self, sequence: FaceSequence, rng: np.random.Generator) -> np.ndarray:
         """Draw a sequence, as it is or mirrored."""
         config = self._config
         chosen = draw_moments(sequence.times, rng, length=config.length, rate=config.rate, speed=config.speed)
-        return self._looked[sequence].features[chosen, int(rng.integers(2))]
+        return self._rows(sequence, chosen, side=int(rng.integers(2)))
 
     def blended(self, sequence: FaceSequence, rng: np.random.Generator, *, fake: bool) -> np.ndarray:
         """Draw one of a real clip's self-blends, or its untouched partner."""
@@ -172,9 +181,16 @@ class FeatureMaterial:
 
     def judged(self, sequence: FaceSequence) -> list[np.ndarray]:
         """Return the sequences by which a clip is judged, as they are and mirrored."""
-        features = self._looked[sequence].features
         chosen = windows(sequence.times, length=self._config.length, rate=self._config.rate)
-        return [features[indices, side] for indices in chosen for side in (0, 1)]
+        return [self._rows(sequence, indices, side=side) for indices in chosen for side in (0, 1)]
+
+    def _rows(self, sequence: FaceSequence, chosen: np.ndarray, *, side: int) -> np.ndarray:
+        """Return the features of chosen moments, mirrored where `side` is 1, and the motion behind them."""
+        features = self._looked[sequence].features[chosen, side]
+        if not self.motion:
+            return features
+        moved = motion_of(self._motion[sequence], chosen, mirrored=bool(side))
+        return np.concatenate([features, moved], axis=1)
 
     def frames_logit(self, sequence: FaceSequence) -> float | None:
         """Return the mean of the frame network's own logits."""
@@ -196,6 +212,7 @@ class ClipMaterial:
 
     depends: ClassVar[dict[str, str]] = {}
     features: int | None = None
+    motion = 0
     framing = PLAIN
 
     def __init__(self, config: SequenceConfig, found: SequenceArchitecture) -> None:
@@ -221,10 +238,10 @@ class ClipMaterial:
     def blended(self, sequence: FaceSequence, rng: np.random.Generator, *, fake: bool) -> np.ndarray:
         """Make a self-blend of a real clip, or its untouched partner."""
         chosen = self._chosen(sequence, rng)
-        halves = self._crops.self_blended(
+        made = self._crops.self_blended(
             sequence, chosen, rng, size=self.size, augmentation=self._config.augmentation
         )
-        return held(halves[int(fake)], self._config.length)
+        return held(made.crops[int(fake)], self._config.length)
 
     def judged(self, sequence: FaceSequence) -> list[np.ndarray]:
         """Return the sequences by which a clip is judged."""
@@ -391,7 +408,7 @@ def train(
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
-    network = create(config.model, features=material.features)
+    network = create(config.model, features=material.features, motion=material.motion)
     optimiser = make_optimiser(network, config)
     average = Average(network, config.ema)
     steps = _length(config, len(clips))
@@ -472,7 +489,7 @@ def _step(
 
 
 def _averaged(config: SequenceConfig, material: Material, average: Average) -> nn.Module:
-    network = create(config.model, features=material.features)
+    network = create(config.model, features=material.features, motion=material.motion)
     network.load_state_dict(average.state)
     return network.eval()
 
@@ -568,7 +585,7 @@ def _save(
         version=version("unmask"),
         step=_length(config, len(clips)),
         configuration=config.model_dump(mode="json")
-        | {"frame_network": named, "features": material.features},
+        | {"frame_network": named, "features": material.features, "motion_features": material.motion},
         training_data=_kinds(clips),
         tune_metrics=figures,
         depends=material.depends,
