@@ -61,7 +61,7 @@ def command(
 
         unmask train --dataset CROPS --set mix_up=0.2 --set 'augmentation={"jpeg": 0.8}'
 
-        unmask train --dataset STORE --model gru --steps 300 --set self_blends=8 --output runs/gru
+        unmask train --dataset STORE --model gru --steps 300 --set motion=true --output runs/gru
     """
     try:
         from unmask.models import sequences
