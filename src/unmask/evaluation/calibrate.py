@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from unmask.data.manifest import Item, thin
 from unmask.data.motion import film
 from unmask.data.pairs import Pictures
 from unmask.evaluation.kinds import fit_kinds
+from unmask.evaluation.metrics import Sample, group_weights, ranking_figures
 from unmask.evaluation.scoring import central_person
 from unmask.media.events import MediaError
 from unmask.pipeline import analyse
 from unmask.report.schema import Evidence, Person, Report
 from unmask.runtime.card import load_card
-from unmask.signals.logistic import logit
+from unmask.signals.logistic import expit, logit
 from unmask.verdict.aggregate import AGGREGATIONS
 from unmask.verdict.settings import LevelData, LevelName, VerdictSettings, fit_verdict
 
@@ -38,8 +38,8 @@ KIND_WORDS = {
     "inswapper_128": "inswapper swap",
     "hand-made composite": "hand-made composite",
 }
-CLIP_MARGIN = 1e-3
-"""Another way to combine frames than the mean is taken only where its AUC is better by this much."""
+DRAWS = 1000
+"""Bootstrap draws of the groups, by which ways to combine frames are compared."""
 
 
 @dataclass(frozen=True)
@@ -146,19 +146,30 @@ def level_data(
     )
 
 
-def compare_aggregations(films: Sequence[Judged]) -> dict[str, float]:
-    """Return the AUC on films of each way to combine the logits of frames."""
-    labels = [int(j.item.label == "fake") for j in films]
+def compare_aggregations(films: Sequence[Judged], *, seed: int = 0) -> dict[str, np.ndarray]:
+    """Return the AUC on films of each way to combine the logits of frames: (1 + draws,).
+
+    The first is of all films, the others of bootstrap draws of their groups, the same for all ways. Draws
+    without a real or without a fake film are NaN.
+    """
+    labels = [j.item.label == "fake" for j in films]
+    groups = [f"{j.item.data_set}:{j.item.group}" for j in films]
+    index = np.unique(groups, return_inverse=True)[1]
+    drawn = group_weights(index, draws=DRAWS, generator=np.random.default_rng(seed))
+    weights = np.concatenate([np.ones((1, len(films))), drawn])
     return {
-        name: float(roc_auc_score(labels, [combine(j.logits) for j in films]))
+        name: ranking_figures(
+            Sample.of(labels, expit(np.array([combine(j.logits) for j in films])), groups), weights
+        )["auc"]
         for name, combine in AGGREGATIONS.items()
     }
 
 
-def choose_aggregation(aucs: dict[str, float]) -> str:
-    """Return the best way to combine frames; the mean unless another is clearly better."""
-    best = max(aucs, key=lambda name: aucs[name])
-    return best if aucs[best] > aucs["mean"] + CLIP_MARGIN else "mean"
+def choose_aggregation(aucs: dict[str, np.ndarray]) -> str:
+    """Return the best way to combine frames; the mean unless the 95 % interval of the gain lies above 0."""
+    best = max(aucs, key=lambda name: aucs[name][0])
+    gain = aucs[best][1:] - aucs["mean"][1:]
+    return best if np.nanpercentile(gain, 2.5) > 0 else "mean"
 
 
 def calibrate(
@@ -194,9 +205,9 @@ def calibrate(
     shown = judge_pictures(held_out, model, threads=threads, report=report)
     filmed = judge_films(thin(tune, films, seed=seed), model, threads=threads, seed=seed, report=report)
     seen = judge_clips(clips, model, threads=threads, report=report)
-    aucs = compare_aggregations(filmed)
+    aucs = compare_aggregations(filmed, seed=seed)
     chosen = choose_aggregation(aucs)
-    report("AUC on films: " + ", ".join(f"{n} {v:.4f}" for n, v in aucs.items()) + f"; chosen: {chosen}")
+    report("AUC on films: " + ", ".join(f"{n} {v[0]:.4f}" for n, v in aucs.items()) + f"; chosen: {chosen}")
     picture = level_data(judged, AGGREGATIONS["mean"])
     clip = level_data(filmed, AGGREGATIONS[chosen])
     held: dict[LevelName, LevelData] = {}
