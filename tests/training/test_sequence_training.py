@@ -281,5 +281,10 @@ def test_motion_beside_the_features_is_trained_kept_and_loaded(store, settings, 
     network, _ = checkpoint.load_sequence_network(folder / "best.safetensors", depends=header.depends)
     assert (header.configuration["features"], header.configuration["motion_features"]) == (3 + 8, 8)
     assert network(torch.zeros(2, 5, 11)).shape == (2, 1)
-    with pytest.raises(ValueError, match="takes no motion"):
-        run(settings | {"motion": True, "model": "temporal_transformer"}, [store], tmp_path, report=silent)
+
+
+@pytest.mark.parametrize("name", ["temporal_transformer", "x3d_s"])
+def test_motion_is_refused_before_features_are_taken(store, settings, tmp_path, name, monkeypatch):
+    monkeypatch.setattr(sequences, "FrameFeatures", lambda *_: pytest.fail("features were taken"))
+    with pytest.raises(ValueError, match=f"{name} takes no motion"):
+        run(settings | {"motion": True, "model": name}, [store], tmp_path / "run", report=silent)

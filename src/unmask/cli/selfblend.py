@@ -38,7 +38,6 @@ def command(
 
     - `unmask selfblend portraits/ --output sheet.png`
     - `unmask selfblend portrait.jpg --each 8 --kind self-swap --output sheet.png`
-
     - `unmask selfblend portraits/ --kind part-swap --output sheet.png`
     """
     import cv2

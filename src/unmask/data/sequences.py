@@ -259,7 +259,7 @@ class SelfBlended:
     def motion(self) -> np.ndarray:
         """Return how both moved from moment to moment, (2, M - 1, 8), after the same encoder.
 
-        The squares are narrower than the wide crop, whose outermost eighth repeats their edge in both halves.
+        The squares are narrower than the wide crop, whose outermost tenths repeat their edges in both halves.
         """
         halves = [recompress(square, **self.encoder) for square in self.squares]
         return np.stack(

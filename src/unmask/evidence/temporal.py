@@ -27,7 +27,6 @@ from unmask.faces.face import Face
 from unmask.faces.motion import (
     AROUND_CELLS,
     CELLS,
-    FLOW_INTERVAL,
     INSIDE,
     PIXELS,
     flow_numbers,
@@ -56,6 +55,8 @@ STEP_FLOOR = 2.0
 """Grey levels: smaller steps are forgotten at once."""
 MAX_STEPS = 512
 THRESHOLDS = Thresholds()
+FLOW_INTERVAL = 0.1
+"""Seconds between the moments that optical flow compares, whatever the frame rate."""
 COLUMNS = (
     "time", "brightness", "surroundings", "strange", "step", "sharpness", "sharpness_around",
     "light_x", "light_y",

@@ -15,8 +15,6 @@ from unmask.signals import flow as flows
 PIXELS = 96
 """Side of the wide crop: twice the square of `faces.align`, so that the surroundings are seen too."""
 CELLS = 12
-FLOW_INTERVAL = 0.1
-"""Seconds between the moments that the analyser compares, whatever the frame rate."""
 INSIDE = (slice(PIXELS // 4, 3 * PIXELS // 4),) * 2
 AROUND_CELLS = np.ones((CELLS, CELLS), bool)
 AROUND_CELLS[2:-2, 2:-2] = False

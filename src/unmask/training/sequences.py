@@ -341,6 +341,8 @@ def _material(
     sequences: Sequence[FaceSequence],
     report: Callable[[str], None],
 ) -> Material:
+    if config.motion and not found.motion:
+        raise ValueError(f"{config.model} takes no motion beside what it reads: leave motion out")
     if found.takes == "clip":
         return ClipMaterial(config, found)
     if config.size is not None:
