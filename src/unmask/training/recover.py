@@ -6,6 +6,8 @@ again, alone or with others. Trained on, it needs its normalisation held still (
 the statistics that were folded are gone.
 
     python -m unmask.training.recover visual.onnx --output runs/recovered
+
+Of a file in 8-bit arithmetic (`unmask export --int8`) the weights come back with the 7 bits that are stored.
 """
 
 from __future__ import annotations
@@ -27,6 +29,9 @@ from unmask.runtime.card import Card, WeightError, load_card, verify
 from unmask.training import checkpoint
 from unmask.training.config import TrainingConfig
 from unmask.training.export import HALVED, JOINT, folded_pairs
+
+QUANTISED = "_quantized"
+"""Ends the names of weights stored as integers; onnxruntime's word."""
 
 
 def recover(path: Path, folder: Path) -> list[Path]:
@@ -58,9 +63,16 @@ def recover(path: Path, folder: Path) -> list[Path]:
 
 
 def _weights(path: Path) -> dict[str, np.ndarray]:
+    """Return the weights of an exported file by name as float32, whatever they are stored as."""
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
     values = {}
-    for tensor in onnx.load(path).graph.initializer:
-        values[tensor.name.removesuffix(HALVED)] = numpy_helper.to_array(tensor).astype(np.float32)
+    for name, value in stored.items():
+        plain = name.removesuffix(QUANTISED)
+        if name.endswith(HALVED) or value.dtype == np.float32:
+            values[name.removesuffix(HALVED)] = value.astype(np.float32)
+        elif name.endswith(QUANTISED):
+            step = stored[f"{plain}_scale" if f"{plain}_scale" in stored else f"{name}_scale"]
+            values[plain] = (value * step.reshape(-1, *[1] * (value.ndim - 1))).astype(np.float32)
     return values
 
 
