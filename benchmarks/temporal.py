@@ -3,6 +3,8 @@
 Run by hand:
     python benchmarks/temporal.py make CLIPS WORK      # clips from real `open` and `train` ones, analysed
     python benchmarks/temporal.py report WORK          # thresholds from some groups, figures on the others
+    python benchmarks/temporal.py report WORK --product          # those of the product, on all groups
+`make --split frozen` takes the clips that nothing was chosen on.
 CLIPS is a folder with `labels.csv` (file, label, group, split); WORK, outside the repository, keeps results.
 """
 
@@ -24,7 +26,7 @@ import numpy as np
 from manipulate import KINDS, Clip, load, manipulate, write
 
 from unmask.evidence.registry import ANALYSERS, Registration
-from unmask.evidence.temporal import Follower, Temporal, level_of, wide_crop
+from unmask.evidence.temporal import THRESHOLDS, Follower, Temporal, level_of, wide_crop
 from unmask.evidence.visual import refusal
 from unmask.faces.detect import Detector
 from unmask.faces.face import Face
@@ -48,11 +50,11 @@ def seconds(path: Path) -> float:
         return (container.duration or 0) / 1e6
 
 
-def make(clips: Path, work: Path) -> None:
+def make(clips: Path, work: Path, splits: tuple[str, ...]) -> None:
     """Write the untouched and manipulated versions of the longest real clip of each group."""
     detector = Detector(threads=1)
     chosen: dict[str, str] = {}
-    reals = [row for row in rows(clips, ("open", "train")) if row["label"] == "real"]
+    reals = [row for row in rows(clips, splits) if row["label"] == "real"]
     for row in sorted(reals, key=lambda row: seconds(clips / row["file"])):
         chosen[row["group"]] = row["file"]
     known = work / "truth.json"
@@ -161,7 +163,7 @@ def cases(work: Path) -> list[Case]:
         for time, crop in max(kept.values(), key=len):
             follower.see(time, crop)
         stretch = None if item["stretch"] is None else tuple(item["stretch"])
-        result.append(Case(item["group"], item["kind"], stretch, follower.moments(), follower.steps))
+        result.append(Case(item["group"], item["kind"], stretch, follower.moments(), follower.steps()))
     return result
 
 
@@ -177,7 +179,7 @@ def remembered_flicker(times: np.ndarray, values: np.ndarray) -> tuple[np.ndarra
 
 
 GRID = {
-    "step": (3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0),
+    "step": (2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0),
     "strange": (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0),
     "flicker": (1.0, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0),
 }
@@ -234,22 +236,23 @@ def written(values: tuple[float, float, float]) -> str:
     return "{:.2f} [{:.2f}, {:.2f}]".format(*values)
 
 
-def report(work: Path) -> None:
-    """Choose thresholds on one half of the groups and judge the other, both ways round."""
+def report(work: Path, *, product: bool) -> None:
+    """Choose thresholds on one half of the groups and judge the other, both ways; or use the product's."""
     incoherence.flicker_over_time = remembered_flicker  # type: ignore[assignment]
     known = cases(work)
     groups = sorted({case.group for case in known}, key=lambda group: zlib.crc32(group.encode()))
     judged: list[tuple[Case, float, float]] = []
     for fold in (0, 1):
         others = set(groups[1 - fold :: 2])
-        limits = choose([case for case in known if case.group in others])
-        print(f"thresholds from {len(others)} groups: {limits}")
+        limits = THRESHOLDS if product else choose([case for case in known if case.group in others])
+        print("thresholds of the product" if product else f"thresholds from {len(others)} groups: {limits}")
         for case in known:
             if case.group not in others:
                 strength, found = case.judged(limits)
                 true = [case.stretch] if case.stretch else []
                 judged.append((case, strength, overlap(found, true)))
-    print(f"thresholds from all {len(groups)} groups: {choose(known)}")
+    if not product:
+        print(f"thresholds from all {len(groups)} groups: {choose(known)}")
     clean = {g: [o for c, _, o in judged if c.group == g and c.kind == "untouched"] for g in groups}
     print("untouched clips without a stretch:", written(interval(clean, mean)))
     for kind in (*KINDS, "all"):
@@ -277,13 +280,17 @@ def main() -> None:
         one = parts.add_parser(part)
         for folder in folders:
             one.add_argument(folder, type=Path)
+        if part == "make":
+            one.add_argument("--split", nargs="+", default=["open", "train"])
+        else:
+            one.add_argument("--product", action="store_true")
     given = parser.parse_args()
     cv2.setNumThreads(1)
     given.work.mkdir(parents=True, exist_ok=True)
     if given.part == "make":
-        make(given.clips, given.work)
+        make(given.clips, given.work, tuple(given.split))
     elif given.part == "report":
-        report(given.work)
+        report(given.work, product=given.product)
 
 
 if __name__ == "__main__":

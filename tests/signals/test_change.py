@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from unmask.signals.change import cell_means, intervals, overlap, step_size, strangeness, suddenness, union
+from unmask.signals.change import (
+    beyond_usual,
+    cell_means,
+    intervals,
+    lasts,
+    overlap,
+    strangeness,
+    union,
+)
 
 
 def test_cells_are_means_of_their_parts():
@@ -18,23 +26,40 @@ def test_cells_are_means_of_their_parts():
         cell_means(pixels, 3)
 
 
-def test_a_step_is_the_change_of_the_mean():
-    before, after = np.full((4, 9), 100.0), np.full((3, 9), 112.0)
-    assert step_size(before, after) == 12
-    assert step_size(before, before) == 0
+def test_a_step_lasts_and_a_single_frame_does_not():
+    before, after = np.full((4, 9), 100.0), np.full((5, 9), 112.0)
+    assert lasts(before, after) == 1
+    assert lasts(before, np.vstack([after[:1], before])) == pytest.approx(1 / 5)
+    assert lasts(before, np.vstack([after[:1], np.full((1, 9), 88.0)])) == 0  # there and back beyond
+    assert lasts(before, before) == 0
+    # What else changes later, in other cells, is not the change.
+    moved = np.full((2, 4), 100.0)
+    later = np.array([[110.0, 100, 100, 100], [110, 190, 100, 100]])
+    assert lasts(moved, later) == 1
 
 
-def test_a_few_cells_make_no_step():
-    before = np.full((4, 9), 100.0)
-    after = before.copy()
-    after[:, :4] = 200  # four of nine: a mouth
-    assert step_size(before, after) == 0
+def test_a_change_counts_by_what_it_exceeds_those_around_it():
+    times = np.arange(60) / 30
+    changes = np.full(60, 2.0)
+    changes[30] = 9
+    found = beyond_usual(times, changes)
+    assert found[30] == 7
+    assert np.delete(found, 30).max() == 0
+    # A change over two samples is one; three in a row are a motion.
+    changes[31] = 8
+    assert beyond_usual(times, changes)[30] == 7
+    changes[32] = 8
+    assert beyond_usual(times, changes)[30] == 1
+    # Others at a distance count by their 90th percentile: three of 54 do not.
+    changes[30:33] = 9, 2, 2
+    changes[[10, 20, 45]] = 20
+    assert beyond_usual(times, changes)[30] == 7
+    assert beyond_usual(times, changes, percentile=100)[30] == 0
 
 
-def test_steady_motion_is_no_step_of_its_own_size():
-    ramp = np.arange(8.0)[:, None] * np.ones(9)
-    # means 1.5 and 5.5; within each the samples stray by 1 on average
-    assert step_size(ramp[:4], ramp[4:]) == pytest.approx(4 - 2)
+def test_a_change_alone_stays_as_it_is():
+    assert beyond_usual(np.array([0.0, 5.0, 10.0]), np.array([0.0, 4.0, 1.0])).tolist() == [0, 4, 1]
+    assert beyond_usual(np.empty(0), np.empty(0)).tolist() == []
 
 
 def test_a_strange_frame_differs_from_both_neighbours():
@@ -42,19 +67,6 @@ def test_a_strange_frame_differs_from_both_neighbours():
     assert strangeness(calm, calm + 10, calm + 2) == pytest.approx(8 - 2)
     assert strangeness(calm, calm + 5, calm + 10) == 0  # steady motion
     assert strangeness(calm, calm + 10, calm + 10) == 0  # a step
-
-
-def test_a_change_is_sudden_by_what_it_exceeds_those_beside_it():
-    calm = np.zeros((12, 9))
-    calm[6:] = 10
-    assert suddenness(calm, 6) == 10
-    calm[5] = 5  # a fade over two samples
-    assert suddenness(calm, 6) == 10
-    ramp = np.arange(12.0)[:, None] * np.ones(9)
-    assert suddenness(ramp, 6) == 0
-    ramp[6:] += 10  # three samples apart: 13, against 3 before and after
-    assert suddenness(ramp, 6) == 10
-    assert suddenness(np.array([[0.0], [4.0]]), 1) == 4
 
 
 def test_a_stretch_enters_high_and_leaves_low():

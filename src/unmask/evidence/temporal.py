@@ -3,7 +3,7 @@
 It follows each face in aligned crops at every frame and measures how the face changes against what is round
 it: lasting steps of the look, strange single frames, flicker, the light's direction, and how well optical
 flow carries one frame into the next. Its thresholds were set on clips manipulated for the purpose
-(docs/experiments/temporal.md). Kept of a track are 40 bytes a frame, 44 bytes a tenth of a second, 512
+(docs/experiments/temporal.md). Kept of a track are 44 bytes a frame, 44 bytes a tenth of a second, 512
 steps, and the small pictures of half a second.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
@@ -36,7 +36,7 @@ from unmask.faces.pose import NEUTRAL
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import Card
 from unmask.signals import flow as flows
-from unmask.signals.change import cell_means, step_size, strangeness, suddenness, typical
+from unmask.signals.change import beyond_usual, cell_means, lasts, strangeness, typical
 from unmask.signals.flicker import high_frequency_energy
 from unmask.signals.incoherence import Excess, Finding, Step, Thresholds, excess, findings
 from unmask.signals.light import agreement, fit_light, vertex_normals
@@ -51,14 +51,18 @@ PAUSE = 0.5
 MIN_MOMENTS = 12
 MIN_SECONDS = 0.5
 """A track that is seen for less, or at fewer moments, says nothing about time."""
-STEP_FLOOR = 2.0
+STEP_FLOOR = 1.5
 """Grey levels: smaller steps are forgotten at once."""
+JUMP_FLOOR = 3.0
+"""Grey levels by which a face changes from frame to frame before optical flow is asked what is left of it."""
+LASTING = 0.4
+"""Share of a change from frame to frame that must stay for a step."""
 MAX_STEPS = 512
 THRESHOLDS = Thresholds()
 FLOW_INTERVAL = 0.1
 """Seconds between the moments that optical flow compares, whatever the frame rate."""
 COLUMNS = (
-    "time", "brightness", "surroundings", "strange", "step", "sharpness", "sharpness_around",
+    "time", "brightness", "surroundings", "strange", "jump", "lasting", "sharpness", "sharpness_around",
     "light_x", "light_y",
 )  # fmt: skip
 """What is kept of each moment, as 32-bit numbers but for the time."""
@@ -119,7 +123,7 @@ class Temporal:
             )
             return Evidence(self.name, track, "not_applicable", reason, reason=reason)
         measured = stand_out(moments)
-        found = findings(times, measured, follower.steps, THRESHOLDS)
+        found = findings(times, measured, follower.steps(), THRESHOLDS)
         level = level_of(times, measured, found)
         return Evidence(
             self.name,
@@ -140,7 +144,7 @@ class Follower:
     """One face: small pictures of the last half second, and numbers for each moment."""
 
     def __init__(self) -> None:
-        self.steps: list[Step] = []
+        self._steps: list[Step] = []
         self._columns = _table(COLUMNS)
         self._flows = _table(FLOW_COLUMNS)
         self._compared: _Look | None = None
@@ -170,9 +174,17 @@ class Follower:
         self._compared = None
 
     def moments(self) -> dict[str, np.ndarray]:
-        """Return what was measured, by name in `COLUMNS`, each (N,)."""
+        """Return what was measured, by name in `COLUMNS`, and the size of each "step", each (N,)."""
         self._examine(final=True)
-        return {name: np.array(column, np.float64) for name, column in self._columns.items()}
+        columns = {name: np.array(column, np.float64) for name, column in self._columns.items()}
+        return columns | {"step": beyond_usual(columns["time"], columns["jump"]) * columns["lasting"]}
+
+    def steps(self) -> list[Step]:
+        """Return the lasting changes of the look, sized by what exceeds the usual changes around them."""
+        moments = self.moments()
+        sizes = moments["step"][np.searchsorted(moments["time"], [step.time for step in self._steps])]
+        sized = [replace(step, size=float(size)) for step, size in zip(self._steps, sizes, strict=True)]
+        return [step for step in sized if step.size > 0]
 
     def flows(self) -> dict[str, np.ndarray]:
         """Return what optical flow measured, by name in `FLOW_COLUMNS`, each (M,)."""
@@ -225,7 +237,7 @@ class Follower:
             after = after if len(after) > 1 else list(recent)[at : at + 2]
             if before and len(after) > 1:
                 self._columns["strange"][look.index] = _strange(before[-1], look, after[1])
-            if len(before) > 1 and len(after) > 1:
+            if before and len(after) > 1:
                 self._note_step(look, before, after)
             self._examined += 1
             while len(recent) > 3 and self._examined > 2 and recent[0].time < look.time - WINDOW - 0.05:
@@ -233,28 +245,24 @@ class Follower:
                 self._examined -= 1
 
     def _note_step(self, look: _Look, before: list[_Look], after: list[_Look]) -> None:
-        inside = step_size(np.stack([p.face for p in before]), np.stack([p.face for p in after]))
-        around = step_size(np.stack([p.around for p in before]), np.stack([p.around for p in after]))
-        course = np.stack([p.face for p in [*before, *after]])
-        # light on the whole scene changes all by one factor: whichever way explains more is taken off
-        levels = [max(float(np.mean([p.around for p in part])), 1.0) for part in (before, after)]
-        gained = np.stack([p.face for p in before]) * (levels[1] / levels[0])
-        inside = min(inside, step_size(gained, np.stack([p.face for p in after])))
-        size = max(0.0, min(inside - around, suddenness(course, len(before))))
-        if size >= STEP_FLOOR:
-            size = min(size, _left_by_flow(before[-2], after[1]))
-        self._columns["step"][look.index] = size
+        size = _jump(before[-1], look)
+        self._columns["jump"][look.index] = size
         if size < STEP_FLOOR:
             return
-        first, last = (np.mean([p.face for p in part], axis=0) for part in (before, after))
-        step = Step(look.time, size, last - first, light=explained_by_light(first, last))
-        if self.steps and look.time - self.steps[-1].time < WINDOW:
-            if size > self.steps[-1].size:
-                self.steps[-1] = step
+        earlier = np.stack([p.face for p in before[-4:]])
+        later = np.stack([p.face for p in after[:5]])
+        if lasts(earlier, later) < LASTING:
             return
-        self.steps.append(step)
-        if len(self.steps) > MAX_STEPS:
-            self.steps.remove(min(self.steps, key=lambda s: s.size))
+        self._columns["lasting"][look.index] = 1.0
+        first, last = earlier.mean(axis=0), later.mean(axis=0)
+        step = Step(look.time, size, last - first, light=explained_by_light(first, last))
+        if self._steps and look.time - self._steps[-1].time < WINDOW:
+            if size > self._steps[-1].size:
+                self._steps[-1] = step
+            return
+        self._steps.append(step)
+        if len(self._steps) > MAX_STEPS:
+            self._steps.remove(min(self._steps, key=lambda s: s.size))
 
 
 def _table(columns: tuple[str, ...]) -> dict[str, array[float]]:
@@ -282,14 +290,21 @@ _MOST = 16
 _FACE_CELLS = (slice(CELLS // 4, 3 * CELLS // 4),) * 2
 
 
-def _left_by_flow(before: _Look, after: _Look) -> float:
-    """Return the grey levels by which a face still differs once moved back along the flow, less those around.
+def _jump(before: _Look, after: _Look) -> float:
+    """Return the grey levels by which a face changes from one look to the next, less those around it.
 
-    A quick turn of the head is mostly undone, another face or light is not.
+    Where that is enough to ask, it is the change that is left once the later look is moved back along the
+    optical flow, and the factor common to the whole face is taken off. A quick turn of the head is mostly
+    undone by the one, a screen or lamp that the face looks at by the other; another face, or light from
+    elsewhere, by neither.
     """
+    if typical(_grey_cells(after.face) - _grey_cells(before.face)) < JUMP_FLOOR:
+        return 0.0
     moved = flows.pull(after.grey, flows.dense_flow(before.grey, after.grey)).astype(np.float32)
     left = cell_means(moved - before.grey, CELLS)
-    return max(0.0, typical(left[_FACE_CELLS]) - typical(left[AROUND_CELLS]))
+    face, level = left[_FACE_CELLS].ravel(), np.maximum(_grey_cells(before.face), 8.0)
+    face = face - float(np.median(face / level)) * level
+    return max(0.0, typical(face) - typical(left[AROUND_CELLS]))
 
 
 def _strange(before: _Look, look: _Look, after: _Look) -> float:

@@ -1,9 +1,8 @@
 """Sudden changes in a sequence of small pictures: lasting steps, single strange frames, and when they occur.
 
-A step is found by comparing the mean look of the moments before and after (a two-sample statistic in a
-sliding window); a single strange frame differs from both neighbours while these resemble each other. Both
-use the median over the cells of a picture, so that a blink or a moving mouth, which change a few cells,
-do not count.
+A step is a change from one moment to the next that is still there later and exceeds the changes around it;
+a single strange frame differs from both neighbours while these resemble each other. Sizes are medians over
+the cells of a picture, so that a blink or a moving mouth, which change a few cells, do not count.
 """
 
 from __future__ import annotations
@@ -32,39 +31,55 @@ def typical(differences: np.ndarray) -> float:
     return float(np.median(np.abs(differences)))
 
 
-def step_size(before: np.ndarray, after: np.ndarray) -> float:
-    """Return by how much the look changes for good between two stretches, in the unit of the cells.
+def lasts(before: np.ndarray, after: np.ndarray) -> float:
+    """Return which share of the change from one sample to the next is still there later.
 
     Args:
-        before: (A, K) cells of the samples before, A >= 2.
-        after: (B, K) cells of the samples after, B >= 2.
+        before: (A, K) cells of the samples before, A >= 1, the last one right before the change.
+        after: (B, K) cells of the samples after, B >= 1, the first one right after it.
 
-    The median over the cells of the change of the mean, less what the cells vary by within the stretches
-    (motion, which goes on at the same pace, is no step). 0 or more.
+    The mean of the samples after less that of those before, along the change itself: 1 for a step, about
+    1 / B for a single strange sample; 0 where nothing changed.
     """
-    change = np.abs(after.mean(axis=0) - before.mean(axis=0))
-    within = np.abs(before - before.mean(axis=0)).mean(axis=0) + np.abs(after - after.mean(axis=0)).mean(
-        axis=0
-    )
-    return max(0.0, float(np.median(change - within)))
+    change = np.asarray(after[0] - before[-1], float)
+    length = float(change @ change)
+    return float((after.mean(axis=0) - before.mean(axis=0)) @ change) / length if length else 0.0
 
 
-def suddenness(looks: np.ndarray, at: int, *, reach: int = 3) -> float:
-    """Return by how much the change at one sample exceeds the changes just before and after it.
+def beyond_usual(
+    times: np.ndarray,
+    changes: np.ndarray,
+    *,
+    reach: float = 1.0,
+    percentile: float = 90.0,
+    close: float = 0.15,
+) -> np.ndarray:
+    """Return by how much each change exceeds most of those around it, and all that are close.
 
     Args:
-        looks: (N, K) cells of samples that follow each other.
-        at: the first sample after the change, at least 1.
-        reach: so many samples the change may take (a short fade).
+        times: (N,) seconds, ascending.
+        changes: (N,) what changed from the sample before, 0 or more.
+        reach: seconds before and after within which others count, but for the two samples on either side.
+        percentile: so many per cent of those are exceeded.
+        close: seconds before and after within which every other one is exceeded, but for the sample on
+            either side (a change may take two samples).
 
-    In the unit of the cells, 0 or more. A fast motion, which lasts, is not sudden.
+    Returns:
+        (N,), 0 or more, in the unit of the changes. One that has no others within reach stays as it is.
     """
-    first, last = max(0, at - (reach + 1) // 2), min(len(looks) - 1, at + reach // 2)
-    length = last - first
-    change = typical(looks[last] - looks[first])
-    earlier = typical(looks[first] - looks[max(0, first - length)])
-    later = typical(looks[min(len(looks) - 1, last + length)] - looks[last])
-    return max(0.0, change - max(earlier, later))
+    result = np.zeros(len(times))
+    for at in np.flatnonzero(changes > 0):
+        apart = np.abs(times - times[at])
+        far, near = apart < reach, apart < close
+        far[max(0, at - 2) : at + 3] = False
+        near[max(0, at - 1) : at + 2] = False
+        usual = [0.0]
+        if far.any():
+            usual.append(float(np.percentile(changes[far], percentile)))
+        if near.any():
+            usual.append(float(changes[near].max()))
+        result[at] = max(0.0, changes[at] - max(usual))
+    return result
 
 
 def strangeness(before: np.ndarray, cells: np.ndarray, after: np.ndarray) -> float:

@@ -32,8 +32,8 @@ class Thresholds:
     explain to be called one.
     """
 
-    step: float = 5.0
-    strange: float = 3.0
+    step: float = 3.0
+    strange: float = 3.5
     flicker: float = 2.0
     undoes: float = -0.35
     recurs: float = 1.5
@@ -98,7 +98,7 @@ def excess(
     Args:
         times: (N,) seconds, ascending.
         strange: (N,) grey levels, see `change.strangeness`, less that of the surroundings.
-        step: (N,) grey levels, see `change.step_size`, less that of the surroundings.
+        step: (N,) grey levels, lasting changes less those around them, see `change.beyond_usual`.
         brightness: (N,) brightness of the face in per cent of its mean.
         surroundings: (N,) that of what is round it.
         thresholds: where each counts.
