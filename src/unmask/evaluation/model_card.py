@@ -120,6 +120,7 @@ def _description(card: Card) -> Iterator[str]:
         "file": f"`{card.file}`",
         "sha256": f"`{card.sha256}`",
         "architecture": card.architecture,
+        "arithmetic": card.arithmetic,
         "version": card.version,
         "made": card.created,
         "licence": card.licence,

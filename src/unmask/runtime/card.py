@@ -65,6 +65,8 @@ class Card(BaseModel):
     version: str = "1"
     created: str | None = None
     origin: str | None = None
+    arithmetic: str = "float32"
+    """What the network computes in: "float32", or "int8" where most of it does in 8 bits."""
     input_size: int | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None

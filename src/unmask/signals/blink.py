@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
-from scipy.stats import poisson
+from scipy.special import pdtr, pdtrc
 
 from unmask.signals.filters import resample, running_percentile, stretches
 
@@ -153,9 +153,9 @@ def count_probability(blinks: int, seconds: float) -> float:
     """
     low, high = (rate / 60 * seconds for rate in (LOWEST_RATE, HIGHEST_RATE))
     if blinks < low:
-        return float(poisson.cdf(blinks, low))
+        return float(pdtr(blinks, low))
     if blinks > high:
-        return float(poisson.sf(blinks - 1, high))
+        return float(pdtrc(blinks - 1, high))
     return 1.0
 
 

@@ -148,7 +148,7 @@ def quantise(path: Path, output: Path, crops: np.ndarray) -> Path:
     """
     card = load_card(path)
     verify(card)
-    if (card.model_extra or {}).get("arithmetic") == ARITHMETIC:
+    if card.arithmetic == ARITHMETIC:
         raise ValueError(f"{path}: already in 8-bit arithmetic")
     if not len(crops):
         raise ValueError("8-bit arithmetic needs crops to take its ranges from")

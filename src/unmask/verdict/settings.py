@@ -340,8 +340,8 @@ def threshold_for_misses(fake_scores: np.ndarray, rate: float) -> float:
 
 def clopper_pearson(hits: int, n: int) -> tuple[float, float]:
     """Return the exact 95 % interval of a share, `hits` of `n` (Clopper & Pearson 1934)."""
-    from scipy.stats import beta
+    from scipy.special import betaincinv
 
-    low = 0.0 if hits == 0 else float(beta.ppf(0.025, hits, n - hits + 1))
-    high = 1.0 if hits == n else float(beta.ppf(0.975, hits + 1, n - hits))
+    low = 0.0 if hits == 0 else float(betaincinv(hits, n - hits + 1, 0.025))
+    high = 1.0 if hits == n else float(betaincinv(hits + 1, n - hits, 0.975))
     return low, high
