@@ -163,7 +163,8 @@ def cases(work: Path) -> list[Case]:
         for time, crop in max(kept.values(), key=len):
             follower.see(time, crop)
         stretch = None if item["stretch"] is None else tuple(item["stretch"])
-        result.append(Case(item["group"], item["kind"], stretch, follower.moments(), follower.steps()))
+        moments = follower.moments()
+        result.append(Case(item["group"], item["kind"], stretch, moments, follower.steps(moments)))
     return result
 
 

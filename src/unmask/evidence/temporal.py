@@ -123,7 +123,7 @@ class Temporal:
             )
             return Evidence(self.name, track, "not_applicable", reason, reason=reason)
         measured = stand_out(moments)
-        found = findings(times, measured, follower.steps(), THRESHOLDS)
+        found = findings(times, measured, follower.steps(moments), THRESHOLDS)
         level = level_of(times, measured, found)
         return Evidence(
             self.name,
@@ -179,9 +179,8 @@ class Follower:
         columns = {name: np.array(column, np.float64) for name, column in self._columns.items()}
         return columns | {"step": beyond_usual(columns["time"], columns["jump"]) * columns["lasting"]}
 
-    def steps(self) -> list[Step]:
-        """Return the lasting changes of the look, sized by what exceeds the usual changes around them."""
-        moments = self.moments()
+    def steps(self, moments: dict[str, np.ndarray]) -> list[Step]:
+        """Return the lasting changes of the look, sized as in the `moments` measured."""
         sizes = moments["step"][np.searchsorted(moments["time"], [step.time for step in self._steps])]
         sized = [replace(step, size=float(size)) for step, size in zip(self._steps, sizes, strict=True)]
         return [step for step in sized if step.size > 0]

@@ -69,16 +69,14 @@ def beyond_usual(
     """
     result = np.zeros(len(times))
     for at in np.flatnonzero(changes > 0):
-        apart = np.abs(times - times[at])
-        far, near = apart < reach, apart < close
-        far[max(0, at - 2) : at + 3] = False
-        near[max(0, at - 1) : at + 2] = False
-        usual = [0.0]
-        if far.any():
-            usual.append(float(np.percentile(changes[far], percentile)))
-        if near.any():
-            usual.append(float(changes[near].max()))
-        result[at] = max(0.0, changes[at] - max(usual))
+        moment = times[at]
+        left, right = np.searchsorted(times, (moment - reach, moment + reach))
+        index = np.arange(left, right)
+        apart = np.abs(times[left:right] - moment)
+        far = changes[left:right][(apart < reach) & (np.abs(index - at) > 2)]
+        near = changes[left:right][(apart < close) & (np.abs(index - at) > 1)]
+        usual = max(float(np.percentile(far, percentile)) if len(far) else 0.0, float(near.max(initial=0.0)))
+        result[at] = max(0.0, changes[at] - usual)
     return result
 
 
