@@ -214,6 +214,28 @@ run(settings, [Path(sys.argv[1])], Path(sys.argv[2]), report=print)
 """
 
 
+def test_a_run_ended_by_the_clock_looks_at_it_often_enough():
+    assert loop.stretch(330, 0) == 25  # how long a batch takes is not known yet
+    assert loop.stretch(330, 0.5) == 200  # no longer than the state is saved
+    assert loop.stretch(50, 0.5) == 100
+    assert loop.stretch(50, 4.4) == 12  # rounded up: the last one passes the end
+    assert loop.stretch(0.1, 4.4) == 1
+    assert loop.stretch(-3, 4.4) == 1
+
+
+def test_minutes_end_a_run_and_the_last_figures_are_those_of_its_end(data_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "FIRST_CHUNK", 2)
+    settings = SETTINGS | {"steps": 1, "minutes": 0.05, "evaluate_every": 1000}
+    lines: list[str] = []
+    best = run(settings, [data_set], tmp_path / "run", report=lines.append)
+    assert best.is_file()
+    steps = [line for line in lines if line.startswith("step ")]
+    assert steps[0].startswith("step 2 ")
+    assert float(steps[-1].split("%")[0].split()[-1]) >= 100
+    assert all(float(line.split("%")[0].split()[-1]) < 100 for line in steps[:-1])
+    assert sum(line.startswith("tune AUC") for line in lines) == 1
+
+
 def test_two_processes_give_the_gradients_of_one(data_set, tmp_path):
     script = tmp_path / "parallel.py"
     script.write_text(PARALLEL)

@@ -47,7 +47,9 @@ FEW_GROUPS = 50
 FEWEST_FAKES = 10
 """Kinds of which *tune* holds fewer fakes have no figure of their own."""
 CHUNK = 200
-"""Batches between two looks at the clock and the phase."""
+"""Batches between two looks at the clock and the phase, at most."""
+FIRST_CHUNK = 25
+"""Batches before the first look at the clock, where it ends the run: how long they take is not known yet."""
 TUNE_PICTURES = 300
 """Pictures of each data set and manipulation of *tune* that are looked at during the run."""
 STATE = "state.pt"
@@ -123,6 +125,23 @@ class _Clock:
             return self.step / self.steps
         return self.seconds / 60 / self._minutes
 
+    @property
+    def left(self) -> float:
+        """Seconds left of a run that is ended by the clock."""
+        return 0.0 if self._minutes is None else self._minutes * 60 - self.seconds
+
+
+def stretch(left: float, pace: float) -> int:
+    """Return how many batches a run ended by the clock takes before it looks at the clock again.
+
+    Args:
+        left: seconds left.
+        pace: seconds a batch took so far, 0 where none was taken yet.
+    """
+    if pace <= 0:
+        return FIRST_CHUNK
+    return max(1, min(CHUNK, math.ceil(left / pace)))
+
 
 class _Run(lightning.Callback):
     """What happens between and around the steps: phases, log, evaluation, checkpoints, the end."""
@@ -144,7 +163,7 @@ class _Run(lightning.Callback):
         self._preprocessing = preprocessing
         self._best, self._stale, self._tuned = -math.inf, 0, dict[str, float]()
         self._losses: list[Tensor] = []
-        self._begun = 0.0
+        self._begun, self._pace = 0.0, 0.0
         self._optimiser: dict[str, Any] | None = None
         self._averaged = create(config.model)
 
@@ -168,7 +187,11 @@ class _Run(lightning.Callback):
         config, step = self._config, self._clock.step
         pairs = config.batch_size // 2
         share = pairs // ranks
-        count = CHUNK if config.minutes is not None else min(CHUNK, self._clock.steps - step)
+        if config.minutes is None:
+            count = min(CHUNK, self._clock.steps - step)
+        else:
+            # Several devices differ in pace, and must take the same number.
+            count = CHUNK if ranks > 1 else stretch(self._clock.left, self._pace)
         data = PairDataset(
             self._items,
             self._faces,
@@ -209,7 +232,8 @@ class _Run(lightning.Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         phase = self._phase
         loss = float(torch.stack(self._losses).mean())
-        speed = len(self._losses) * self._config.batch_size / (time.monotonic() - self._begun)
+        self._pace = (time.monotonic() - self._begun) / len(self._losses)
+        speed = self._config.batch_size / self._pace
         if trainer.is_global_zero:
             self._report(
                 f"step {self._clock.step}  {self._clock.progress:6.1%}  loss {loss:.4f}  "
