@@ -14,7 +14,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 from skimage import data as pictures  # noqa: E402
+from typer.testing import CliRunner  # noqa: E402
 
+from unmask.cli.app import app  # noqa: E402
 from unmask.data.manifest import Item  # noqa: E402
 from unmask.models.registry import create  # noqa: E402
 from unmask.models.weights import load_weights, packaged_weights  # noqa: E402
@@ -104,6 +106,35 @@ def test_export_answers_as_the_checkpoint_does(trained, tmp_path):
     bias = model.classifier.bias.item()
     np.testing.assert_allclose(activation.mean((1, 2)) + bias, logit, atol=0.01)
     assert embedding.shape == (3, 1280)
+
+
+def test_export_in_8_bits_says_what_it_costs(trained, data_set, tmp_path):
+    output = tmp_path / "tiny.onnx"
+    options = ["--int8", "--dataset", str(data_set), "--tune-share", "0.3"]
+    said = CliRunner().invoke(app, ["export", str(trained), "--output", str(output), *options])
+    assert said.exit_code == 0, said.output
+    card = load_card(output)
+    verify(card)
+    assert (card.arithmetic, card.name, card.input_size) == ("int8", "tiny", 64)
+    assert "tune pictures change by" in said.output
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tiny.card.json", "tiny.onnx"]
+
+
+@pytest.mark.parametrize("options", [["--int8"], ["--dataset", "data.zip"]])
+def test_8_bits_and_a_data_set_go_together(trained, tmp_path, options):
+    said = CliRunner().invoke(app, ["export", str(trained), "-o", str(tmp_path / "tiny.onnx"), *options])
+    assert said.exit_code == 2
+    assert "--int8 and --dataset go together" in said.output
+    assert not list(tmp_path.iterdir())
+
+
+def test_8_bits_without_pictures_leave_nothing(trained, tmp_path):
+    said = CliRunner().invoke(
+        app, ["export", str(trained), "-o", str(tmp_path / "tiny.onnx"), "--int8", "-d", str(tmp_path / "no")]
+    )
+    assert said.exit_code == 1
+    assert "no" in said.output
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stopped_run_goes_on(data_set, tmp_path):

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -157,21 +158,21 @@ def quantise(path: Path, output: Path, crops: np.ndarray) -> Path:
         plain = _in_single_precision(onnx.load(path))
         _wake_dead_channels(plain)
         onnx.save(plain, single)
-        logging.getLogger("root").setLevel(logging.ERROR)  # It advises what is done here.
-        quant_pre_process(str(single), str(prepared), skip_symbolic_shape=True)
-        quantize_static(
-            str(prepared),
-            str(done),
-            _Crops(crops),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(EIGHT_BIT),
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=kept_single(onnx.load(prepared)),
-            calibrate_method=CalibrationMethod.MinMax,
-        )
+        with _quiet():
+            quant_pre_process(str(single), str(prepared), skip_symbolic_shape=True)
+            quantize_static(
+                str(prepared),
+                str(done),
+                _Crops(crops),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=list(EIGHT_BIT),
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=kept_single(onnx.load(prepared)),
+                calibrate_method=CalibrationMethod.MinMax,
+            )
         graph = onnx.load(done)
     onnx.checker.check_model(graph)
     part = output.with_name(output.name + ".part")
@@ -187,6 +188,18 @@ def quantise(path: Path, output: Path, crops: np.ndarray) -> Path:
     }
     write_card(type(card).model_validate(card.model_dump() | changed), output.parent)
     return output
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the quantiser from advising, on the root logger, what is done already."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def kept_single(graph: onnx.ModelProto) -> list[str]:
