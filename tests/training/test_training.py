@@ -133,7 +133,7 @@ def test_8_bits_without_pictures_leave_nothing(trained, tmp_path):
         app, ["export", str(trained), "-o", str(tmp_path / "tiny.onnx"), "--int8", "-d", str(tmp_path / "no")]
     )
     assert said.exit_code == 1
-    assert "no" in said.output
+    assert "no data set zip here" in said.output
     assert not list(tmp_path.iterdir())
 
 
