@@ -10,6 +10,7 @@ import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save
 
 from unmask.faces.align import MARGIN
+from unmask.runtime.card import card_path
 
 SIZE = 32
 
@@ -58,7 +59,7 @@ def brightness_network(
 def write_card(path: Path, **changes: object) -> Path:
     """Write a card that fits a weight file, with some fields changed (None: left out)."""
     fields: dict[str, object] = {
-        "name": path.stem,
+        "name": path.name.partition(".")[0],
         "file": path.name,
         "architecture": "mean brightness",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -67,6 +68,6 @@ def write_card(path: Path, **changes: object) -> Path:
         "crop": {"size": SIZE, "margin": MARGIN},
         "outputs": ["logit", "map", "embedding"],
     } | changes
-    card = path.with_name(f"{path.stem}.card.json")
+    card = card_path(path)
     card.write_text(json.dumps({key: value for key, value in fields.items() if value is not None}))
     return card

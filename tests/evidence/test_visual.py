@@ -14,11 +14,11 @@ import pytest
 
 import tiny_networks
 from unmask.evidence.registry import Options
-from unmask.evidence.visual import BATCH, Visual, heat_in_frame, load_network, standard_error
+from unmask.evidence.visual import BATCH, LOOKS_APART, Visual, heat_in_frame, load_network, standard_error
 from unmask.faces.align import crop_matrix
 from unmask.faces.face import Detection, Face, Quality
 from unmask.media.events import Frame, Media
-from unmask.runtime.card import WeightError
+from unmask.runtime.card import WeightError, load_card
 
 POINTS = np.array([[80.0, 90], [120, 90], [100, 110], [85, 130], [115, 130]])
 """Eyes 40 px apart: the crop is 86 px wide, round about (100, 110)."""
@@ -230,3 +230,34 @@ def test_a_checkpoint_without_the_training_extra_names_it(tmp_path, monkeypatch)
     with pytest.raises(WeightError, match=r"unmask\[train\]") as error:
         load_network(path)
     assert "\n" not in str(error.value)
+
+
+def with_companion(folder):
+    """A network of logit (brightness - 128) / 10 with a companion of logit (brightness - 100) / 10."""
+    second = tiny_networks.brightness_network(folder, name="second", threshold=100.0)
+    return tiny_networks.brightness_network(
+        folder, companion=second.name, depends={second.name: load_card(second).sha256}
+    )
+
+
+def test_a_companion_adds_its_logit_to_a_picture(tmp_path):
+    heats = []
+    analyser = start(with_companion(tmp_path), kind="picture", on_heat=heats.append)
+    analyser.observe(frame(118), [face()])
+    (found,) = analyser.conclude()
+    assert found.measurements["logit"].value == pytest.approx(-1 + 1.8, abs=1e-4)
+    assert heats[0].score == pytest.approx(sigmoid(0.8), abs=1e-5)
+    assert float(heats[0].values.mean()) == pytest.approx(0.8, abs=1e-3)
+    assert [card.name for card in analyser.cards] == ["tiny", "second"]
+
+
+def test_in_a_clip_the_companion_sees_every_eighth_frame_of_a_track_and_counts_for_all(tmp_path):
+    analyser = start(with_companion(tmp_path))
+    brightness = [110 + k for k in range(20)]
+    for k, value in enumerate(brightness):
+        analyser.observe(frame(value, k), [face(7, time=float(k))])
+    (found,) = analyser.conclude()
+    own = sum((b - 128) / 10 for b in brightness) / 20
+    looks = [brightness[0], brightness[LOOKS_APART], brightness[2 * LOOKS_APART]]
+    second = sum((b - 100) / 10 for b in looks) / 3
+    assert found.measurements["logit"].value == pytest.approx(own + second, abs=1e-3)

@@ -22,6 +22,7 @@ from unmask.faces.align import Framing
 from unmask.faces.face import Face
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
 from unmask.runtime.card import WEIGHTS, WeightError
+from unmask.runtime.companion import add_maps, companion_of
 from unmask.runtime.network import VisualNetwork
 from unmask.signals.logistic import expit
 from unmask.verdict.aggregate import AGGREGATIONS
@@ -37,6 +38,8 @@ DFDC crops of *tune* between 12 and 20 are told apart as well as others (AUC .95
 MIN_FRAMES = 3
 """A track of a clip with fewer judged frames is too short."""
 BATCH = 4
+LOOKS_APART = 8
+"""In clips the companion sees the first of so many judged frames of a track: it costs ten times as much."""
 DECIMALS = 4
 """Measurements in logits are rounded, so that reports do not differ by the last bits of a sum."""
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
@@ -59,8 +62,10 @@ class Visual:
         self._network = load_network(
             options.models.get(self.name, NETWORK), threads=options.threads, device=options.device
         )
-        self.cards = (self._network.card,)
-        self.settings = load_settings(self._network.card)
+        card = self._network.card
+        self._companion = companion_of(card, threads=options.threads, device=options.device)
+        self.cards = (card,) if self._companion is None else (card, self._companion.card)
+        self.settings = load_settings(card)
         self._combine = AGGREGATIONS[self.settings.aggregation]
         self._on_heat = options.on_heat
         self._on_features = options.on_features
@@ -87,9 +92,14 @@ class Visual:
             if reason is not None:
                 track.refused[reason] += 1
                 continue
-            pixels = self._network.crop(frame.pixels, face.detection.points)
+            points = face.detection.points
+            second = None
+            if self._companion is not None and track.begun % LOOKS_APART == 0:
+                second = self._companion.crop(frame.pixels, points)
+            track.begun += 1
+            pixels = self._network.crop(frame.pixels, points)
             # The frame is kept only where a heat map is to be handed on: nothing may hold a video.
-            self._pending.append(_Crop(pixels, face, frame if self._on_heat else None))
+            self._pending.append(_Crop(pixels, second, face, frame if self._on_heat else None))
             if len(self._pending) == BATCH:
                 self._judge()
         if self._on_heat is not None:  # heat maps come with their frame, not a batch later
@@ -117,12 +127,30 @@ class Visual:
             mirrored = self._network.infer(crops[:, :, ::-1])
             logits = (logits + mirrored.logits) / 2
             maps = (maps + mirrored.maps[:, :, ::-1]) / 2
+        maps = self._second_look(pending, maps)
         for item, logit, heat, embedding in zip(pending, logits, maps, answer.embeddings, strict=True):
             self._tracks[item.face.track].add(float(logit), item.face.time, embedding)
             if self._on_features is not None:
                 self._on_features(Features(self.name, item.face, embedding))
             if self._on_heat is not None and item.frame is not None:
-                self._on_heat(self._heat(item.frame, item.face, float(logit), heat))
+                total = float(logit) + self._tracks[item.face.track].added()
+                self._on_heat(self._heat(item.frame, item.face, total, heat))
+
+    def _second_look(self, pending: list[_Crop], maps: np.ndarray) -> np.ndarray:
+        """Ask the companion about the crops it is to see; return the maps with its part in them.
+
+        What it adds to a track is the mean of its looks (`_Track.added`).
+        """
+        crops = {number: item.second for number, item in enumerate(pending) if item.second is not None}
+        if self._companion is None or not crops:
+            return maps
+        looked = list(crops)
+        opinion = self._companion.infer(np.stack(list(crops.values())))
+        for number, logit in zip(looked, opinion.logits, strict=True):
+            self._tracks[pending[number].face.track].companion.append(float(logit))
+        maps = maps.copy()
+        maps[looked] = add_maps(maps[looked], opinion.maps)
+        return maps
 
     def _heat(self, frame: Frame, face: Face, logit: float, values: np.ndarray) -> Heat:
         size = self._network.size
@@ -143,7 +171,7 @@ class Visual:
             return Evidence(
                 self.name, number, "inconclusive", reason, reason=reason, measurements=measurements
             )
-        logits = np.array(track.logits)
+        logits = np.array(track.logits) + track.added()
         combined = self._combine(logits)
         suspicious = int((logits > 0).sum())
         measurements |= {
@@ -178,6 +206,8 @@ class _Crop:
     """A face crop that waits for the batch to fill."""
 
     pixels: np.ndarray
+    second: np.ndarray | None
+    """The companion's crop, where it is to look."""
     face: Face
     frame: Frame | None
 
@@ -190,6 +220,13 @@ class _Track:
     times: array[float] = field(default_factory=lambda: array("d"))
     refused: Counter[str] = field(default_factory=Counter)
     embedding: np.ndarray = field(default_factory=lambda: np.zeros(1))
+    companion: array[float] = field(default_factory=lambda: array("d"))
+    begun: int = 0
+    """Frames cut so far, judged or waiting."""
+
+    def added(self) -> float:
+        """Return what the companion adds to each frame's logit: the mean of its looks."""
+        return float(np.mean(self.companion)) if self.companion else 0.0
 
     def add(self, logit: float, time: float | None, embedding: np.ndarray) -> None:
         """Take in one judged frame."""

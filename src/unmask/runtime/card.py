@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 """The folder of the embedded weight files."""
 CARD_SUFFIX = ".card.json"
+PACKED = ".gz"
+"""Ending of weight files that are stored compressed."""
 
 
 class WeightError(Exception):
@@ -79,6 +81,8 @@ class Card(BaseModel):
     """Groups (persons, source clips) trained on, of data sets with so few that a test may meet them again."""
     calibration: dict[str, Any] | None = None
     depends: dict[str, str] = Field(default_factory=dict)
+    companion: str | None = None
+    """The weight file whose answer is added to this visual network's (`unmask.runtime.companion`)."""
     _folder: Path = PrivateAttr(default=WEIGHTS)
 
     @property
@@ -88,8 +92,8 @@ class Card(BaseModel):
 
 
 def card_path(weight_file: Path) -> Path:
-    """Return where the card of a weight file lies."""
-    return weight_file.with_name(weight_file.stem + CARD_SUFFIX)
+    """Return where the card of a weight file lies: `x.card.json` for `x.onnx` and for `x.onnx.gz`."""
+    return weight_file.with_name(Path(weight_file.name.removesuffix(PACKED)).stem + CARD_SUFFIX)
 
 
 def load_card(path: str | Path) -> Card:

