@@ -206,6 +206,30 @@ def test_zip_compares_the_central_face(bright_is_fake, tmp_path):
     assert float(rows["three.jpg"]["probability"]) > 0.5
 
 
+def test_crops_of_a_store_are_joined_to_their_videos(bright_is_fake, tmp_path):
+    """By crop the dark crop of the fake loses against the bright one of the real; by video the fake wins."""
+    archive = tmp_path / "crops.zip"
+    lines = ["name,label,identity,split,manipulation,clip,time"]
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, label, brightness in (
+            ("r0", "real", 0.3), ("r1", "real", 0.7), ("f0", "fake", 0.6), ("f1", "fake", 1.4),
+        ):  # fmt: skip
+            picture = io.BytesIO()
+            Image.fromarray(portrait(brightness)).save(picture, "JPEG", quality=95)
+            file.writestr(f"images/{name}.jpg", picture.getvalue())
+            lines.append(f"{name},{label},{label},test,swap,{label}.mp4,{name[1]}")
+        file.writestr("metadata.csv", "\n".join(lines))
+    result = run("-c", bright_is_fake, "-t", archive, "-o", tmp_path / "out", "--draws", 100, "-q")
+    assert result.exit_code == 0, result.output
+    (found,) = read(tmp_path / "out")[0]["results"]
+    assert (found["level"], found["figures"]["auc"]["value"]) == ("frame", 0.75)
+    videos = found["levels"]["video"]
+    assert (videos["real"], videos["fake"], videos["combined_by"]) == (1, 1, "mean")
+    assert videos["figures"]["auc"]["value"] == 1
+    for text in (result.output, (tmp_path / "out/index.html").read_text()):
+        assert "video level: the crops of a video together, combined by mean" in " ".join(text.split())
+
+
 def test_clips_and_their_variants(bright_is_fake, tmp_path):
     import av
 
@@ -230,6 +254,12 @@ def test_clips_and_their_variants(bright_is_fake, tmp_path):
     plain, rows = read(tmp_path / "plain")
     coded, coded_rows = read(tmp_path / "coded")
     assert plain["results"][0]["figures"]["auc"]["value"] == 1
+    assert plain["results"][0]["level"] == "video"
+    frames = plain["results"][0]["levels"]["frame"]
+    assert (frames["real"], frames["fake"], frames["groups"]) == (4, 4, 2)
+    assert frames["manipulations"]["film"]["figures"]["auc"]["value"] == 1
+    for text in (result.output, (tmp_path / "plain/index.html").read_text()):
+        assert "frame level: each frame by itself" in " ".join(text.split())
     assert coded["variant"] == "half size, H.264 crf 40"
     assert coded["results"][0]["figures"]["auc"]["value"] == 1
     width, half = (float(r["b.mp4"]["face_width"]) for r in (rows, coded_rows))

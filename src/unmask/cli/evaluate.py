@@ -174,7 +174,8 @@ def _show(run: dict[str, Any]) -> None:
         title = f"{result['data_set']} {result['split']}".strip()
         found = result["faces_found"]
         console.print(
-            f"\n[bold]{title}[/]  {result['real']} real, {result['fake']} fake, {result['groups']} groups; "
+            f"\n[bold]{title}[/]  {result['level']} level, {result['real']} real, {result['fake']} fake, "
+            f"{result['groups']} groups; "
             f"no face found in {found['none']}, no answer for {found['without_answer']}"
         )
         figures = _table("fakes", "n", "AUC", "accuracy at 0.5", "equal error", "called fake", "inconclusive")
@@ -204,8 +205,21 @@ def _show(run: dict[str, Any]) -> None:
                 if key in result["figures"] and key not in ("auc", "eer")
             )
             console.print("; ".join(more))
+        for name, part in result["levels"].items():
+            console.print(_level_table(name, part))
     if alone := run["real_only"]:
         console.print(f"\nreal only ({', '.join(alone['data_sets'])}): called fake {share(alone['fake'])}")
+
+
+def _level_table(name: str, level: dict[str, Any]) -> Any:
+    """Return the table of a level beside that of the items."""
+    from unmask.evaluation.page import level_rows, level_title, value
+
+    table = _table(level_title(name, level), "real", "fake", "AUC", "equal error")
+    for kind, part in level_rows(level).items():
+        cells = (value(part["figures"].get(figure)) for figure in ("auc", "eer"))
+        table.add_row(kind, str(part["real"]), str(part["fake"]), *cells)
+    return table
 
 
 def _table(*columns: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from unmask.evaluation import metrics
+from unmask.evaluation.levels import frames_of, level, videos_of
 from unmask.evaluation.metrics import Interval, Sample
 from unmask.evaluation.scoring import Score
 from unmask.signals.logistic import expit, logit
@@ -97,15 +98,27 @@ def evaluate(
     scores: Sequence[Score],
     *,
     thresholds: Thresholds | None = None,
+    aggregation: str = "mean",
     draws: int = metrics.DRAWS,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Return one JSON-ready result a data set and split, in order of first appearance."""
+    """Return one JSON-ready result a data set and split, in order of first appearance.
+
+    Args:
+        scores: of all items.
+        thresholds: taken from *tune*; None leaves their decisions out.
+        aggregation: the name in `AGGREGATIONS` of the way in which the product combines frames; the crops of
+            a video are combined in the same.
+        draws: bootstrap draws behind the intervals.
+        seed: of the bootstrap.
+    """
     parts: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
         parts.setdefault((score.item.data_set, score.item.split), []).append(score)
     return [
-        {"data_set": data_set, "split": split} | _evaluate_part(part, thresholds, draws, seed)
+        {"data_set": data_set, "split": split}
+        | _evaluate_part(part, thresholds, draws, seed)
+        | {"levels": _other_levels(part, aggregation, draws, seed)}
         for (data_set, split), part in parts.items()
     ]
 
@@ -120,7 +133,8 @@ def _evaluate_part(
         return _figures(chosen, thresholds, draws, seed)
 
     result = (
-        _counts(scores)
+        {"level": level(scores)}
+        | _counts(scores)
         | {"faces_found": _faces(scores)}
         | figures(scores)
         | {"real_sources": _shares_by(reals, lambda score: score.item.source)}
@@ -139,6 +153,43 @@ def _evaluate_part(
         if MATCHED_REALS <= len(matched) < len(reals):
             kinds[name]["own_reals"] = _counts(own + matched) | figures(own + matched)
     return result | {"manipulations": kinds, "aggregations": _aggregations(scores, draws, seed)}
+
+
+def _other_levels(scores: Sequence[Score], aggregation: str, draws: int, seed: int) -> dict[str, Any]:
+    """Return the figures of the frames of clips and of the videos of crops; nothing of other pictures.
+
+    They are those of the order alone: what the network says of a frame, and crops combined, are no
+    probabilities that the product would state.
+    """
+    result = {}
+    if frames := frames_of(scores):
+        result["frame"] = _ranked(frames, draws, seed)
+    if videos := videos_of(scores, AGGREGATIONS[aggregation]):
+        result["video"] = _ranked(videos, draws, seed) | {"combined_by": aggregation}
+    return result
+
+
+def _ranked(scores: Sequence[Score], draws: int, seed: int) -> dict[str, Any]:
+    """Return the ranking figures of all fakes and of each manipulation, against all reals."""
+
+    def figures(chosen: Sequence[Score]) -> dict[str, Any]:
+        sample = sample_of(chosen)
+        if not sample.fake.any() or sample.fake.all():
+            return {}
+        found = metrics.with_intervals(sample, metrics.ranking_figures, draws=draws, seed=seed)
+        return {name: _json(value) for name, value in found.items()}
+
+    reals = [score for score in scores if not score.item.fake]
+    kinds = {}
+    for name in sorted({score.item.manipulation for score in scores if score.item.fake}):
+        chosen = reals + [score for score in scores if score.item.fake and score.item.manipulation == name]
+        kinds[name] = _counts(chosen) | {"figures": figures(chosen)}
+    unanswered = sum(score.probability is None for score in scores)
+    return _counts(scores) | {
+        "without_answer": unanswered,
+        "figures": figures(scores),
+        "manipulations": kinds,
+    }
 
 
 def _aggregations(scores: Sequence[Score], draws: int, seed: int) -> dict[str, Any]:

@@ -143,6 +143,11 @@ def analyser(model: Path | None, *, frames: int | None, threads: int, device: st
     return partial(analyse, **settings)
 
 
+def _aggregation(run: Run) -> str:
+    """Return by what name the product combined the frames of clips; the mean where nothing was analysed."""
+    return run.tool.get("settings", {}).get("aggregation", "mean")
+
+
 def _summary(
     plan: Plan,
     run: Run,
@@ -168,6 +173,8 @@ def _summary(
         "tool": run.tool,
         "product_thresholds": run.thresholds,
         "tune_thresholds": None if thresholds is None else asdict(thresholds),
-        "results": results.evaluate(scores, thresholds=thresholds, draws=plan.draws),
+        "results": results.evaluate(
+            scores, thresholds=thresholds, aggregation=_aggregation(run), draws=plan.draws
+        ),
         "real_only": results.real_only(scores),
     }
