@@ -230,10 +230,10 @@ def test_crops_of_a_store_are_joined_to_their_videos(bright_is_fake, tmp_path):
         assert "video level: the crops of a video together, combined by mean" in " ".join(text.split())
 
 
-def test_clips_and_their_variants(bright_is_fake, tmp_path):
+def make_clips(folder: Path) -> None:
+    """A dark real and a bright fake of a second each, with their labels."""
     import av
 
-    folder = tmp_path / "clips"
     folder.mkdir()
     lines = ["file,label,origin,group,split"]
     for name, label, brightness in (("a.mp4", "real", 0.3), ("b.mp4", "fake", 1.4)):
@@ -247,6 +247,45 @@ def test_clips_and_their_variants(bright_is_fake, tmp_path):
         lines.append(f"{name},{label},film,{name},open")
     lines.append("secret.mp4,fake,film,z,frozen")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_how_frames_are_combined_is_learned_on_films_of_tune_pictures(bright_is_fake, tmp_path):
+    make_clips(tmp_path / "clips")
+    archive = tmp_path / "train.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, brightness in (("r0", 0.3), ("r1", 0.35), ("f0", 1.3), ("f1", 1.4)):
+            picture = io.BytesIO()
+            Image.fromarray(portrait(brightness)).save(picture, "JPEG", quality=95)
+            file.writestr(f"images/{name}.jpg", picture.getvalue())
+        rows = "".join(f"{n},{'real' if n[0] == 'r' else 'fake'},,train\n" for n in ("r0", "r1", "f0", "f1"))
+        file.writestr("metadata.csv", "name,label,identity,split\n" + rows)
+    result = run(
+        "-c", bright_is_fake, "-t", tmp_path / "clips", "-o", tmp_path / "out", "--frames", 4, "--draws", 100,
+        "--tune-data", archive, "--tune-share", 1, "--tune-films", 2, "-q",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    evaluation, _ = read(tmp_path / "out")
+    assert (evaluation["learned_aggregation"]["real"], evaluation["learned_aggregation"]["fake"]) == (2, 2)
+    ways = evaluation["results"][0]["aggregations"]
+    assert list(ways) == ["mean", "median", "confident", "top", "learned"]
+    assert ways["learned"]["value"] == 1
+    assert "learned" in result.output
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [((), "--tune-data"), (("--tune-data", "tree"), "no item of split 'tune'")],
+)
+def test_films_need_tune_pictures(tree, bright_is_fake, more, sentence):
+    named = [tree if word == "tree" else word for word in more]
+    result = run("-t", tree, "-c", bright_is_fake, "--tune-films", 2, *named)
+    assert result.exit_code == 2
+    assert sentence in result.output
+
+
+def test_clips_and_their_variants(bright_is_fake, tmp_path):
+    folder = tmp_path / "clips"
+    make_clips(folder)
     common = ["-c", bright_is_fake, "-t", folder, "--split", "open", "--draws", 100, "-q", "--frames", 4]
     result = run(*common, "-o", tmp_path / "plain")
     assert result.exit_code == 0, result.output

@@ -17,7 +17,7 @@ from unmask.evaluation.levels import frames_of, level, videos_of
 from unmask.evaluation.metrics import Interval, Sample
 from unmask.evaluation.scoring import Score
 from unmask.signals.logistic import expit, logit
-from unmask.verdict.aggregate import AGGREGATIONS
+from unmask.verdict.aggregate import AGGREGATIONS, LEARNED, Learned
 
 SCHEMA = "unmask.evaluation/1"
 EVEN = 0.5
@@ -99,6 +99,7 @@ def evaluate(
     *,
     thresholds: Thresholds | None = None,
     aggregation: str = "mean",
+    learned: Learned | None = None,
     draws: int = metrics.DRAWS,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
@@ -109,6 +110,7 @@ def evaluate(
         thresholds: taken from *tune*; None leaves their decisions out.
         aggregation: the name in `AGGREGATIONS` of the way in which the product combines frames; the crops of
             a video are combined in the same.
+        learned: a way to combine frames that was learned on *tune*, compared with the others.
         draws: bootstrap draws behind the intervals.
         seed: of the bootstrap.
     """
@@ -118,6 +120,7 @@ def evaluate(
     return [
         {"data_set": data_set, "split": split}
         | _evaluate_part(part, thresholds, draws, seed)
+        | {"aggregations": _aggregations(part, learned, draws, seed)}
         | {"levels": _other_levels(part, aggregation, draws, seed)}
         for (data_set, split), part in parts.items()
     ]
@@ -152,7 +155,7 @@ def _evaluate_part(
         matched = [score for score in reals if score.item.group in groups]
         if MATCHED_REALS <= len(matched) < len(reals):
             kinds[name]["own_reals"] = _counts(own + matched) | figures(own + matched)
-    return result | {"manipulations": kinds, "aggregations": _aggregations(scores, draws, seed)}
+    return result | {"manipulations": kinds}
 
 
 def _other_levels(scores: Sequence[Score], aggregation: str, draws: int, seed: int) -> dict[str, Any]:
@@ -192,7 +195,7 @@ def _ranked(scores: Sequence[Score], draws: int, seed: int) -> dict[str, Any]:
     }
 
 
-def _aggregations(scores: Sequence[Score], draws: int, seed: int) -> dict[str, Any]:
+def _aggregations(scores: Sequence[Score], learned: Learned | None, draws: int, seed: int) -> dict[str, Any]:
     """Return the AUC over clips of each way to combine the scores of frames; none where there are no clips.
 
     The frames are those of the person that decided the verdict; a clip without any counts as an error.
@@ -201,7 +204,8 @@ def _aggregations(scores: Sequence[Score], draws: int, seed: int) -> dict[str, A
     if not any(score.frames for score in clips) or len({score.item.fake for score in clips}) < 2:
         return {}
     result = {}
-    for name, combine in AGGREGATIONS.items():
+    ways = AGGREGATIONS if learned is None else AGGREGATIONS | {LEARNED: learned}
+    for name, combine in ways.items():
         combined = [
             float(expit(combine(logit(np.clip(score.frames, FRAME_EDGE, 1 - FRAME_EDGE)))))
             if score.frames
