@@ -2,7 +2,8 @@
 
     python -m unmask.evaluation.model_card --card visual.onnx --output MODEL_CARD.md a/evaluation.json ...
 
-No figure in it is typed by hand.
+The figures of its sections, and those of the card, are read from these files, none typed by hand. What
+`--notes` names is set before them as its author wrote it, figures and all.
 """
 
 from __future__ import annotations
