@@ -169,13 +169,19 @@ def _is_live(archive: Path) -> bool:
 
 
 def auc(judged: Judged, kind: str, *, own: bool) -> str:
-    """Return the AUC of a kind against the reals of its own sources or of all others, with its interval."""
+    """Return the AUC of a kind against its own reals or against all others, with its interval.
+
+    A fake picture's own reals are those of its source, a fake clip's the real clips of its group: the clips
+    of one list come from many places, and those of a group show the same footage before it was changed.
+    """
     fakes = judged.kind == kind
-    if kind == LIVE:
-        fakes &= np.char.startswith(judged.source, CLIPS)
-    near = np.isin(judged.source, judged.source[fakes])
     clip = np.char.startswith(judged.source, CLIPS)
-    reals = (judged.kind == "") & (near if own else ~near & (clip == clip[fakes][0]))
+    if kind == LIVE:
+        fakes &= clip
+    place = judged.group if kind == LIVE else judged.source
+    near = np.isin(place, place[fakes])
+    alike = clip == clip[fakes][0]
+    reals = (judged.kind == "") & alike & (near if own else ~near)
     if not reals.any():
         return "-"
     chosen = judged.take(fakes | reals)

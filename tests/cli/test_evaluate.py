@@ -206,10 +206,34 @@ def test_zip_compares_the_central_face(bright_is_fake, tmp_path):
     assert float(rows["three.jpg"]["probability"]) > 0.5
 
 
-def test_clips_and_their_variants(bright_is_fake, tmp_path):
+def test_crops_of_a_store_are_joined_to_their_videos(bright_is_fake, tmp_path):
+    """By crop the dark crop of the fake loses against the bright one of the real; by video the fake wins."""
+    archive = tmp_path / "crops.zip"
+    lines = ["name,label,identity,split,manipulation,clip,time"]
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, label, brightness in (
+            ("r0", "real", 0.3), ("r1", "real", 0.7), ("f0", "fake", 0.6), ("f1", "fake", 1.4),
+        ):  # fmt: skip
+            picture = io.BytesIO()
+            Image.fromarray(portrait(brightness)).save(picture, "JPEG", quality=95)
+            file.writestr(f"images/{name}.jpg", picture.getvalue())
+            lines.append(f"{name},{label},{label},test,swap,{label}.mp4,{name[1]}")
+        file.writestr("metadata.csv", "\n".join(lines))
+    result = run("-c", bright_is_fake, "-t", archive, "-o", tmp_path / "out", "--draws", 100, "-q")
+    assert result.exit_code == 0, result.output
+    (found,) = read(tmp_path / "out")[0]["results"]
+    assert (found["level"], found["figures"]["auc"]["value"]) == ("frame", 0.75)
+    videos = found["levels"]["video"]
+    assert (videos["real"], videos["fake"], videos["combined_by"]) == (1, 1, "mean")
+    assert videos["figures"]["auc"]["value"] == 1
+    for text in (result.output, (tmp_path / "out/index.html").read_text()):
+        assert "video level: the crops of a video together, combined by mean" in " ".join(text.split())
+
+
+def make_clips(folder: Path) -> None:
+    """A dark real and a bright fake of a second each, with their labels."""
     import av
 
-    folder = tmp_path / "clips"
     folder.mkdir()
     lines = ["file,label,origin,group,split"]
     for name, label, brightness in (("a.mp4", "real", 0.3), ("b.mp4", "fake", 1.4)):
@@ -223,6 +247,45 @@ def test_clips_and_their_variants(bright_is_fake, tmp_path):
         lines.append(f"{name},{label},film,{name},open")
     lines.append("secret.mp4,fake,film,z,frozen")
     (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+
+
+def test_how_frames_are_combined_is_learned_on_films_of_tune_pictures(bright_is_fake, tmp_path):
+    make_clips(tmp_path / "clips")
+    archive = tmp_path / "train.zip"
+    with zipfile.ZipFile(archive, "w") as file:
+        for name, brightness in (("r0", 0.3), ("r1", 0.35), ("f0", 1.3), ("f1", 1.4)):
+            picture = io.BytesIO()
+            Image.fromarray(portrait(brightness)).save(picture, "JPEG", quality=95)
+            file.writestr(f"images/{name}.jpg", picture.getvalue())
+        rows = "".join(f"{n},{'real' if n[0] == 'r' else 'fake'},,train\n" for n in ("r0", "r1", "f0", "f1"))
+        file.writestr("metadata.csv", "name,label,identity,split\n" + rows)
+    result = run(
+        "-c", bright_is_fake, "-t", tmp_path / "clips", "-o", tmp_path / "out", "--frames", 4, "--draws", 100,
+        "--tune-data", archive, "--tune-share", 1, "--tune-films", 2, "-q",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    evaluation, _ = read(tmp_path / "out")
+    assert (evaluation["learned_aggregation"]["real"], evaluation["learned_aggregation"]["fake"]) == (2, 2)
+    ways = evaluation["results"][0]["aggregations"]
+    assert list(ways) == ["mean", "median", "confident", "top", "learned"]
+    assert ways["learned"]["value"] == 1
+    assert "learned" in result.output
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [((), "--tune-data"), (("--tune-data", "tree"), "no item of split 'tune'")],
+)
+def test_films_need_tune_pictures(tree, bright_is_fake, more, sentence):
+    named = [tree if word == "tree" else word for word in more]
+    result = run("-t", tree, "-c", bright_is_fake, "--tune-films", 2, *named)
+    assert result.exit_code == 2
+    assert sentence in result.output
+
+
+def test_clips_and_their_variants(bright_is_fake, tmp_path):
+    folder = tmp_path / "clips"
+    make_clips(folder)
     common = ["-c", bright_is_fake, "-t", folder, "--split", "open", "--draws", 100, "-q", "--frames", 4]
     result = run(*common, "-o", tmp_path / "plain")
     assert result.exit_code == 0, result.output
@@ -230,6 +293,12 @@ def test_clips_and_their_variants(bright_is_fake, tmp_path):
     plain, rows = read(tmp_path / "plain")
     coded, coded_rows = read(tmp_path / "coded")
     assert plain["results"][0]["figures"]["auc"]["value"] == 1
+    assert plain["results"][0]["level"] == "video"
+    frames = plain["results"][0]["levels"]["frame"]
+    assert (frames["real"], frames["fake"], frames["groups"]) == (4, 4, 2)
+    assert frames["manipulations"]["film"]["figures"]["auc"]["value"] == 1
+    for text in (result.output, (tmp_path / "plain/index.html").read_text()):
+        assert "frame level: each frame by itself" in " ".join(text.split())
     assert coded["variant"] == "half size, H.264 crf 40"
     assert coded["results"][0]["figures"]["auc"]["value"] == 1
     width, half = (float(r["b.mp4"]["face_width"]) for r in (rows, coded_rows))

@@ -50,6 +50,15 @@ def item(name: str, *, group: str = "", split: str = "train", original: str = ""
     )
 
 
+def test_a_crop_of_a_store_names_its_video_and_a_picture_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("test_manifest.FIELDS", [*FIELDS, "clip", "time"])
+    rows = [
+        {"name": "a", "label": "real", "identity": "p", "split": "train", "clip": "a.mp4", "time": "0.200"},
+        {"name": "b", "label": "real", "identity": "p", "split": "train", "clip": "b.jpg", "time": ""},
+    ]
+    assert [i.clip for i in read_zip(make_zip(tmp_path / "store.zip", rows))] == ["a.mp4", ""]
+
+
 def test_reads_labels_groups_and_manipulations(tmp_path):
     rows = [
         {"name": "a", "label": "real", "identity": "p1", "split": "train"},

@@ -22,6 +22,7 @@ def item(name: str, *, fake: bool, group: str = "", data_set: str = "set", crop:
         data_set=data_set,
         split=more.get("split", "val"),
         face_crop=crop,
+        clip=more.get("clip", ""),
     )
 
 

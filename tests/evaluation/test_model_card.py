@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,32 @@ def make_run(path: Path, *, sha256: str = SHA, variant: str = "as it is") -> Pat
     }
     path.write_text(json.dumps(run))
     return path
+
+
+def test_results_of_before_the_levels_are_read(tmp_path):
+    file = make_run(tmp_path / "old.json")
+    run = json.loads(file.read_text())
+    for result in run["results"]:
+        del result["level"], result["levels"]
+    file.write_text(json.dumps(run))
+    write_model_card([file], make_card(), tmp_path / "old.md")
+    write_model_card([make_run(tmp_path / "new.json")], make_card(), tmp_path / "new.md")
+    assert (tmp_path / "old.md").read_text() == (tmp_path / "new.md").read_text()
+
+
+def test_the_frames_of_clips_have_a_table_of_their_own(tmp_path):
+    file = make_run(tmp_path / "a.json")
+    run = json.loads(file.read_text())
+    clips = [
+        replace(score(name, 0.5, fake=name == "b.mp4", crop=False), kind="video", frames=frames)
+        for name, frames in (("a.mp4", (0.1, 0.6)), ("b.mp4", (0.5, 0.9)))
+    ]
+    run["results"] = results.evaluate(clips, draws=100)
+    file.write_text(json.dumps(run))
+    write_model_card([file], make_card(), tmp_path / "card.md")
+    text = (tmp_path / "card.md").read_text()
+    assert "| frame level: each frame by itself | real | fake | AUC | equal error rate |" in text
+    assert "| swap | 2 | 2 | 0.750 (0.750-0.750) |" in text
 
 
 def test_figures_commands_and_data_are_on_the_card(tmp_path):

@@ -10,6 +10,7 @@ import pytest
 from evaluation_making import score
 
 from unmask.evaluation import page, results
+from unmask.verdict.aggregate import Learned
 
 
 def test_each_manipulation_is_measured_against_all_reals_of_its_data_set():
@@ -184,6 +185,13 @@ def test_ways_to_combine_frames_are_compared_on_clips():
     # The mean of logits of "one bad frame" is (3 * -2.197 + 3.892) / 4 = -0.675, of "swap" 0.405; its most
     # suspicious frame is above the swap's.
     assert found == {"mean": 1.0, "median": 1.0, "confident": 1.0, "top": 0.5}
+
+    # Learned: the highest quarter alone. 7/8 of the way through the four logits of "one bad frame" is
+    # -2.197 + 0.625 * 6.089 = 1.61, above the swap's 0.405 and the calm clip's -0.85.
+    highest = Learned((0.0, 0.0, 0.0, 1.0), 0.0)
+    (result,) = results.evaluate(scores, learned=highest, draws=50)
+    assert list(result["aggregations"]) == ["mean", "median", "confident", "top", "learned"]
+    assert result["aggregations"]["learned"]["value"] == 0.5
 
 
 def test_the_kinds_named_are_counted_among_fakes_called_fake():

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unmask.verdict.aggregate import AGGREGATIONS, confident, mean, median, top
+from unmask.verdict.aggregate import AGGREGATIONS, Learned, confident, mean, median, quartile_middles, top
 
 LOGITS = st.lists(st.floats(-20, 20), min_size=1, max_size=60)
 
@@ -52,11 +52,22 @@ def test_every_combination_lies_within_the_frames(logits):
         assert combine(values) >= min(values.min(), edge) - 1e-6
 
 
-@pytest.mark.parametrize("combine", AGGREGATIONS.values())
+@pytest.mark.parametrize("combine", [*AGGREGATIONS.values(), Learned((1.0, 0.0, 0.0, 0.0), 0.0)])
 @pytest.mark.parametrize("wrong", [[], [float("nan")], [1.0, float("inf")], [[1.0]]])
 def test_what_is_no_list_of_finite_numbers_is_refused(combine, wrong):
     with pytest.raises(ValueError, match="finite"):
         combine(np.array(wrong))
+
+
+def test_the_middles_of_the_quarters_are_interpolated():
+    # of 0..8 in any order: an eighth of the way is 1, three eighths 3
+    np.testing.assert_allclose(quartile_middles(np.array([8.0, 1, 0, 2, 7, 3, 4, 6, 5])), [1, 3, 5, 7])
+    np.testing.assert_allclose(quartile_middles(np.array([2.5])), [2.5] * 4)
+
+
+def test_a_learned_way_is_a_weighted_sum_of_them():
+    combine = Learned(weights=(0.0, 0.5, 0.0, 2.0), intercept=-1.0)
+    assert combine(np.arange(9.0)) == pytest.approx(0.5 * 3 + 2 * 7 - 1)
 
 
 def test_median_is_not_moved_by_one_frame():

@@ -29,6 +29,20 @@ def command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for benchmark.json and benchmark.md.")
     ] = None,
+    tune_data: Annotated[
+        list[Path] | None,
+        typer.Option(help="With --tune-films: the zips of the training, whose *tune* pictures are filmed."),
+    ] = None,
+    tune_share: Annotated[
+        float | None, typer.Option(help="Share of train groups that training held out as tune.")
+    ] = None,
+    tune_seed: Annotated[int, typer.Option(help="Seed of that training run.")] = 0,
+    tune_films: Annotated[
+        int,
+        typer.Option(
+            min=0, help="As of `unmask evaluate`: learn on films how to combine the frames of clips."
+        ),
+    ] = 0,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Take this many items at random from each data set.")
     ] = None,
@@ -40,11 +54,13 @@ def command(
 ) -> None:
     """Compare detectors: AUC on each data set, and the gap between data sets seen in training and others.
 
+    Where a data set holds clips, a second table compares ways to combine their frames.
+
     Example: unmask benchmark -c xception.onnx -c lite0.onnx --embedded -t faces.zip -t clips --split val
     """
     from unmask.cli.evaluate import Bar, check_folder, command_line
     from unmask.evaluation.benchmark import benchmark, to_json, to_markdown
-    from unmask.evaluation.items import TestDataError
+    from unmask.evaluation.items import TUNE_SHARE, TestDataError
     from unmask.evaluation.run import Plan
     from unmask.runtime.card import WeightError
     from unmask.runtime.session import DeviceError
@@ -55,6 +71,10 @@ def command(
     plan = Plan(
         test_data=tuple(test_data),
         split=split,
+        tune_data=tuple(tune_data or ()),
+        tune_share=TUNE_SHARE if tune_share is None else tune_share,
+        tune_seed=tune_seed,
+        tune_films=tune_films,
         limit=limit,
         frames=frames,
         threads=threads,
@@ -62,6 +82,8 @@ def command(
         draws=draws,
     )
     try:
+        if tune_data and not tune_films:
+            raise ValueError("--tune-data serves to make films alone: give --tune-films too")
         check_folder(output)
         with Bar(quiet) as bar:
             rows = benchmark(detectors, plan, on_progress=bar.step)

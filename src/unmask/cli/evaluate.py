@@ -47,6 +47,14 @@ def command(
     false_alarm_rate: Annotated[
         float, typer.Option(min=0, max=1, help="False-alarm rate of the threshold chosen on tune.")
     ] = 0.01,
+    tune_films: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Film at most so many tune pictures of each data set and kind; learn on the films how to "
+            "combine the frames of clips (needs the extra train).",
+        ),
+    ] = 0,
     match_face_size: Annotated[
         bool, typer.Option("--match-face-size", help="Compare reals and fakes in pairs of equal face width.")
     ] = False,
@@ -89,6 +97,7 @@ def command(
             tune_data=tuple(tune_data or ()),
             tune_share=TUNE_SHARE if tune_share is None else tune_share,
             tune_seed=tune_seed,
+            tune_films=tune_films,
             false_alarm_rate=false_alarm_rate,
             match_face_size=match_face_size,
             variant=Variant(half_size=half_size, jpeg=jpeg, h264=h264),
@@ -174,7 +183,8 @@ def _show(run: dict[str, Any]) -> None:
         title = f"{result['data_set']} {result['split']}".strip()
         found = result["faces_found"]
         console.print(
-            f"\n[bold]{title}[/]  {result['real']} real, {result['fake']} fake, {result['groups']} groups; "
+            f"\n[bold]{title}[/]  {result['level']} level, {result['real']} real, {result['fake']} fake, "
+            f"{result['groups']} groups; "
             f"no face found in {found['none']}, no answer for {found['without_answer']}"
         )
         figures = _table("fakes", "n", "AUC", "accuracy at 0.5", "equal error", "called fake", "inconclusive")
@@ -204,8 +214,26 @@ def _show(run: dict[str, Any]) -> None:
                 if key in result["figures"] and key not in ("auc", "eer")
             )
             console.print("; ".join(more))
+        if result["aggregations"]:
+            ways = _table("frames of a clip combined by", "AUC")
+            for name, figure in result["aggregations"].items():
+                ways.add_row(name, value(figure))
+            console.print(ways)
+        for name, part in result["levels"].items():
+            console.print(_level_table(name, part))
     if alone := run["real_only"]:
         console.print(f"\nreal only ({', '.join(alone['data_sets'])}): called fake {share(alone['fake'])}")
+
+
+def _level_table(name: str, level: dict[str, Any]) -> Any:
+    """Return the table of a level beside that of the items."""
+    from unmask.evaluation.page import level_rows, level_title, value
+
+    table = _table(level_title(name, level), "real", "fake", "AUC", "equal error")
+    for kind, part in level_rows(level).items():
+        cells = (value(part["figures"].get(figure)) for figure in ("auc", "eer"))
+        table.add_row(kind, str(part["real"]), str(part["fake"]), *cells)
+    return table
 
 
 def _table(*columns: str) -> Any:

@@ -61,6 +61,7 @@ class Item:
     unknown). `split` is "" where the data set has none. `compression` is as the data set calls it.
     `face_crop`: the picture was cut round the labelled face, so the label speaks of its central face.
     `voice_only`: a fake of which the voice alone is manipulated; its pictures are those of a real face.
+    `clip` names, within its data set, the video that a picture is a frame of ("" of any other item).
     """
 
     data_set: str
@@ -76,6 +77,7 @@ class Item:
     compression: str = ""
     face_crop: bool = False
     voice_only: bool = False
+    clip: str = ""
 
     @property
     def fake(self) -> bool:
@@ -153,6 +155,7 @@ def read_zip(path: Path) -> list[Item]:
                 split=row.get("split") or "train",
                 compression=row.get("compression") or "",
                 face_crop=True,
+                clip=(row.get("clip") or "") if row.get("time") else "",  # a picture has a clip, but no time
             )
         )
     return items

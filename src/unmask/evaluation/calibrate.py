@@ -18,6 +18,7 @@ from unmask.data.manifest import Item, thin
 from unmask.data.motion import film
 from unmask.data.pairs import Pictures
 from unmask.evaluation.kinds import fit_kinds
+from unmask.evaluation.learned import combine_held_out
 from unmask.evaluation.metrics import Sample, group_weights, ranking_figures
 from unmask.evaluation.scoring import central_person
 from unmask.media.events import MediaError
@@ -25,7 +26,7 @@ from unmask.pipeline import analyse
 from unmask.report.schema import Evidence, Person, Report
 from unmask.runtime.card import load_card
 from unmask.signals.logistic import expit, logit
-from unmask.verdict.aggregate import AGGREGATIONS
+from unmask.verdict.aggregate import AGGREGATIONS, LEARNED
 from unmask.verdict.settings import LevelData, LevelName, VerdictSettings, fit_verdict
 
 SCORE_EDGE = 1e-4
@@ -58,10 +59,18 @@ def judge_pictures(
 
 
 def judge_films(
-    items: Sequence[Item], model: Path, *, threads: int, seed: int, report: Callable[[str], None]
+    items: Sequence[Item],
+    model: Path,
+    *,
+    threads: int,
+    seed: int,
+    report: Callable[[str], None],
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Judged]:
-    """Film pictures, judge the films with the product."""
-    return _judge(items, model, threads=threads, report=report, filmed=True, seed=seed)
+    """Film pictures, judge the films with the product; `on_progress` is told how many are done, of all."""
+    return _judge(
+        items, model, threads=threads, report=report, filmed=True, seed=seed, on_progress=on_progress
+    )
 
 
 def _judge(
@@ -72,6 +81,7 @@ def _judge(
     report: Callable[[str], None],
     filmed: bool,
     seed: int,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Judged]:
     pictures = Pictures()
     judged: list[Judged] = []
@@ -84,12 +94,13 @@ def _judge(
                 path = Path(folder) / f"picture{Path(item.member).suffix}"
                 path.write_bytes(pictures.read_bytes(item))
             try:
-                answer = analyse(path, model=model, threads=threads)
+                logits = _logits(analyse(path, model=model, threads=threads))
             except MediaError:
-                continue
-            logits = _logits(answer)
+                logits = None
             if logits is not None:
                 judged.append(Judged(item, logits))
+            if on_progress is not None:
+                on_progress(number + 1, len(items))
             if (number + 1) % 500 == 0:
                 report(f"{number + 1} of {len(items)} {'films' if filmed else 'pictures'}")
     what = "films" if filmed else "pictures"
@@ -150,24 +161,30 @@ def compare_aggregations(films: Sequence[Judged], *, seed: int = 0) -> dict[str,
     """Return the AUC on films of each way to combine the logits of frames: (1 + draws,).
 
     The first is of all films, the others of bootstrap draws of their groups, the same for all ways. Draws
-    without a real or without a fake film are NaN.
+    without a real or without a fake film are NaN. Of the learned way each film is judged by what was learned
+    on films of other groups; where these are too few, it is left out.
     """
     labels = [j.item.label == "fake" for j in films]
     groups = [f"{j.item.data_set}:{j.item.group}" for j in films]
     index = np.unique(groups, return_inverse=True)[1]
     drawn = group_weights(index, draws=DRAWS, generator=np.random.default_rng(seed))
     weights = np.concatenate([np.ones((1, len(films))), drawn])
+    combined = {name: np.array([combine(j.logits) for j in films]) for name, combine in AGGREGATIONS.items()}
+    learned = combine_held_out([j.logits for j in films], labels, groups)
+    if learned is not None:
+        combined[LEARNED] = learned
     return {
-        name: ranking_figures(
-            Sample.of(labels, expit(np.array([combine(j.logits) for j in films])), groups), weights
-        )["auc"]
-        for name, combine in AGGREGATIONS.items()
+        name: ranking_figures(Sample.of(labels, expit(logits), groups), weights)["auc"]
+        for name, logits in combined.items()
     }
 
 
 def choose_aggregation(aucs: dict[str, np.ndarray]) -> str:
-    """Return the best way to combine frames; the mean unless the 95 % interval of the gain lies above 0."""
-    best = max(aucs, key=lambda name: aucs[name][0])
+    """Return the best way to combine frames; the mean unless the 95 % interval of the gain lies above 0.
+
+    Only ways that `verdict.json` can name take part, so not the learned one.
+    """
+    best = max(AGGREGATIONS, key=lambda name: aucs[name][0])
     gain = aucs[best][1:] - aucs["mean"][1:]
     return best if np.nanpercentile(gain, 2.5) > 0 else "mean"
 

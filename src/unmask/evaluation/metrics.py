@@ -211,26 +211,46 @@ def with_intervals(
     draws: int = DRAWS,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Evaluate `figures` on the sample and on bootstrap draws of its groups (percentile interval, 95 %).
+    """Evaluate `figures` on the sample and on bootstrap draws of its groups, each with its `interval`.
 
-    Draws in which a figure is not defined (a class was not drawn at all) are left out of its interval.
+    Raises:
+        ValueError: the sample is empty.
+    """
+    drawn = bootstrap(sample, figures, draws=draws, seed=seed)
+    return {name: interval(values) for name, values in drawn.items()}
+
+
+def bootstrap(
+    sample: Sample,
+    figures: Callable[[Sample, np.ndarray], Figures],
+    *,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Figures:
+    """Return each figure of the whole sample, then of bootstrap draws of its groups: (1 + draws,).
+
+    Raises:
+        ValueError: the sample is empty.
     """
     if len(sample) == 0:
         raise ValueError("no items to measure")
-    values = figures(sample, np.ones((1, len(sample))))
+    parts = [figures(sample, np.ones((1, len(sample))))]
     generator = np.random.default_rng(seed)
     piece = max(1, min(draws, CELLS // len(sample)))
-    parts: list[Figures] = []
     for start in range(0, draws, piece):
         weights = group_weights(sample.group, draws=min(piece, draws - start), generator=generator)
         parts.append(figures(sample, weights))
-    result = {}
-    for name, value in values.items():
-        drawn = np.concatenate([part[name] for part in parts])
-        drawn = drawn[~np.isnan(drawn)]
-        low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
-        result[name] = Interval(float(value[0]), float(low), float(high))
-    return result
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def interval(values: np.ndarray) -> Interval:
+    """Return a figure, the first of (1 + draws,) values, with the 95 % percentile interval of the others.
+
+    Draws in which the figure is not defined (a class was not drawn at all) are left out.
+    """
+    drawn = values[1:][~np.isnan(values[1:])]
+    low, high = np.percentile(drawn, [2.5, 97.5]) if len(drawn) else (np.nan, np.nan)
+    return Interval(float(values[0]), float(low), float(high))
 
 
 def measure(

@@ -2,7 +2,8 @@
 
     python -m unmask.evaluation.model_card --card visual.onnx --output MODEL_CARD.md a/evaluation.json ...
 
-No figure in it is typed by hand.
+The figures of its sections, and those of the card, are read from these files, none typed by hand. What
+`--notes` names is set before them as its author wrote it, figures and all.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from unmask.evaluation.page import DECISION_NAMES, share, value
+from unmask.evaluation.page import DECISION_NAMES, level_rows, level_title, share, value
 from unmask.evaluation.results import SCHEMA
 from unmask.report.words import KINDS
 from unmask.runtime.card import Card, Crop, Metric, WeightError, load_card, write_card
@@ -175,6 +176,7 @@ def _result(result: Run) -> Iterator[str]:
                 auc = value(own["figures"].get("auc"))
                 title = f"{name}, against the {own['real']} reals of its own groups"
                 yield f"| {title} | {own['fake']} | {auc} | | | | |"
+    yield from _levels(result.get("levels", {}))
     if aggregations := result.get("aggregations"):
         yield from ("", "| frames of a clip combined by | AUC |", "|---|---|")
         for name, figure in aggregations.items():
@@ -196,6 +198,16 @@ def _result(result: Run) -> Iterator[str]:
         for name, part in result["real_sources"].items():
             cells = " | ".join(share(part[outcome]) for outcome in ("fake", "real", "inconclusive"))
             yield f"| {name} | {part['n']} | {cells} |"
+
+
+def _levels(levels: Run) -> Iterator[str]:
+    """Tabulate the frames of clips and the videos of crops; results of before these have none."""
+    for name, level in levels.items():
+        yield from ("", f"| {level_title(name, level)} | real | fake | AUC | equal error rate |")
+        yield "|---|---|---|---|---|"
+        for kind, part in level_rows(level).items():
+            cells = " | ".join(value(part["figures"].get(figure)) for figure in ("auc", "eer"))
+            yield f"| {kind} | {part['real']} | {part['fake']} | {cells} |"
 
 
 def _named(manipulations: Run) -> Iterator[str]:

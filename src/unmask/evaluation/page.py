@@ -31,6 +31,10 @@ FIGURE_NAMES = {
     "brier": "Brier score",
     "expected_calibration_error": "expected calibration error",
 }
+LEVEL_NAMES = {
+    "frame": "frame level: each frame by itself",
+    "video": "video level: the crops of a video together",
+}
 DECISION_NAMES = {
     "product": "the product's verdict",
     "even": "probability 0.5",
@@ -56,9 +60,9 @@ readable) counts as the worst possible mistake in every figure.
 {{ run.left_out_as_trained_on | join(", ") }}.{% endif %}</p>
 {% for r in run.results %}
 <h2>{{ r.data_set }}{% if r.split %} ({{ r.split }}){% endif %}</h2>
-<p>{{ r.real }} real and {{ r.fake }} fake items in {{ r.groups }} groups; one face found in
-{{ r.faces_found.one }}, several in {{ r.faces_found.several }}, none in {{ r.faces_found.none }};
-{{ r.faces_found.without_answer }} without an answer.</p>
+<p>{{ r.level | capitalize }} level. {{ r.real }} real and {{ r.fake }} fake items in {{ r.groups }} groups;
+one face found in {{ r.faces_found.one }}, several in {{ r.faces_found.several }}, none in
+{{ r.faces_found.none }}; {{ r.faces_found.without_answer }} without an answer.</p>
 {% if r.figures %}
 <table><tr><th>figure<th>all fakes{% for name in r.manipulations if r.manipulations | length > 1 %}
 <th>{{ name }}{% endfor %}</tr>
@@ -79,6 +83,14 @@ readable) counts as the worst possible mistake in every figure.
 <td>{{ value(d[name]) }}{% endfor %}</tr>{% endfor %}
 </table>
 {% endif %}
+{% for name, l in r.levels.items() %}
+<table><tr><th>{{ level_title(name, l) }}<th>real<th>fake
+{% for key, title in figure_names.items() if key in l.figures %}<th>{{ title }}{% endfor %}</tr>
+{% for kind, m in level_rows(l).items() %}<tr><td>{{ kind }}<td>{{ m.real }}<td>{{ m.fake }}
+{% for key in figure_names if key in l.figures %}<td>{{ value(m.figures.get(key)) }}{% endfor %}</tr>
+{% endfor %}
+</table>
+{% endfor %}
 {% if r.aggregations %}
 <table><tr><th>frames of a clip combined by<th>AUC</tr>
 {% for name, figure in r.aggregations.items() %}<tr><td>{{ name }}<td>{{ value(figure) }}</tr>{% endfor %}
@@ -106,6 +118,18 @@ readable) counts as the worst possible mistake in every figure.
 {% endfor %}
 </html>
 """
+
+
+def level_title(name: str, part: dict[str, Any]) -> str:
+    """Name a level beside that of the items, and how crops were combined for it."""
+    way = f", combined by {part['combined_by']}" if "combined_by" in part else ""
+    return LEVEL_NAMES[name] + way
+
+
+def level_rows(part: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the rows of a level's table: its manipulations, and all together where they are not one."""
+    kinds = part["manipulations"]
+    return kinds if len(kinds) == 1 else kinds | {"all": part}
 
 
 def value(figure: dict[str, Any] | None, digits: int = 3) -> str:
@@ -310,6 +334,8 @@ def render(run: dict[str, Any], scores: Sequence[Score], sheets: Mapping[str, by
         decision_names=DECISION_NAMES,
         kind_names=KINDS,
         outcomes=("fake", "real", "inconclusive", "failed"),
+        level_title=level_title,
+        level_rows=level_rows,
         value=value,
         share=share,
     )

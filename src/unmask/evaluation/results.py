@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from unmask.evaluation import metrics
+from unmask.evaluation.levels import frames_of, level, videos_of
 from unmask.evaluation.metrics import Interval, Sample
 from unmask.evaluation.scoring import Score
 from unmask.signals.logistic import expit, logit
-from unmask.verdict.aggregate import AGGREGATIONS
+from unmask.verdict.aggregate import AGGREGATIONS, LEARNED, Learned
 
 SCHEMA = "unmask.evaluation/1"
 EVEN = 0.5
@@ -97,15 +98,30 @@ def evaluate(
     scores: Sequence[Score],
     *,
     thresholds: Thresholds | None = None,
+    aggregation: str = "mean",
+    learned: Learned | None = None,
     draws: int = metrics.DRAWS,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """Return one JSON-ready result a data set and split, in order of first appearance."""
+    """Return one JSON-ready result a data set and split, in order of first appearance.
+
+    Args:
+        scores: of all items.
+        thresholds: taken from *tune*; None leaves their decisions out.
+        aggregation: the name in `AGGREGATIONS` of the way in which the product combines frames; the crops of
+            a video are combined in the same.
+        learned: a way to combine frames that was learned on *tune*, compared with the others.
+        draws: bootstrap draws behind the intervals.
+        seed: of the bootstrap.
+    """
     parts: dict[tuple[str, str], list[Score]] = {}
     for score in scores:
         parts.setdefault((score.item.data_set, score.item.split), []).append(score)
     return [
-        {"data_set": data_set, "split": split} | _evaluate_part(part, thresholds, draws, seed)
+        {"data_set": data_set, "split": split}
+        | _evaluate_part(part, thresholds, draws, seed)
+        | {"aggregations": _aggregations(part, learned, draws, seed)}
+        | {"levels": _other_levels(part, aggregation, draws, seed)}
         for (data_set, split), part in parts.items()
     ]
 
@@ -120,7 +136,8 @@ def _evaluate_part(
         return _figures(chosen, thresholds, draws, seed)
 
     result = (
-        _counts(scores)
+        {"level": level(scores)}
+        | _counts(scores)
         | {"faces_found": _faces(scores)}
         | figures(scores)
         | {"real_sources": _shares_by(reals, lambda score: score.item.source)}
@@ -138,10 +155,47 @@ def _evaluate_part(
         matched = [score for score in reals if score.item.group in groups]
         if MATCHED_REALS <= len(matched) < len(reals):
             kinds[name]["own_reals"] = _counts(own + matched) | figures(own + matched)
-    return result | {"manipulations": kinds, "aggregations": _aggregations(scores, draws, seed)}
+    return result | {"manipulations": kinds}
 
 
-def _aggregations(scores: Sequence[Score], draws: int, seed: int) -> dict[str, Any]:
+def _other_levels(scores: Sequence[Score], aggregation: str, draws: int, seed: int) -> dict[str, Any]:
+    """Return the figures of the frames of clips and of the videos of crops; nothing of other pictures.
+
+    They are those of the order alone: what the network says of a frame, and crops combined, are no
+    probabilities that the product would state.
+    """
+    result = {}
+    if frames := frames_of(scores):
+        result["frame"] = _ranked(frames, draws, seed)
+    if videos := videos_of(scores, AGGREGATIONS[aggregation]):
+        result["video"] = _ranked(videos, draws, seed) | {"combined_by": aggregation}
+    return result
+
+
+def _ranked(scores: Sequence[Score], draws: int, seed: int) -> dict[str, Any]:
+    """Return the ranking figures of all fakes and of each manipulation, against all reals."""
+
+    def figures(chosen: Sequence[Score]) -> dict[str, Any]:
+        sample = sample_of(chosen)
+        if not sample.fake.any() or sample.fake.all():
+            return {}
+        found = metrics.with_intervals(sample, metrics.ranking_figures, draws=draws, seed=seed)
+        return {name: _json(value) for name, value in found.items()}
+
+    reals = [score for score in scores if not score.item.fake]
+    kinds = {}
+    for name in sorted({score.item.manipulation for score in scores if score.item.fake}):
+        chosen = reals + [score for score in scores if score.item.fake and score.item.manipulation == name]
+        kinds[name] = _counts(chosen) | {"figures": figures(chosen)}
+    unanswered = sum(score.probability is None for score in scores)
+    return _counts(scores) | {
+        "without_answer": unanswered,
+        "figures": figures(scores),
+        "manipulations": kinds,
+    }
+
+
+def _aggregations(scores: Sequence[Score], learned: Learned | None, draws: int, seed: int) -> dict[str, Any]:
     """Return the AUC over clips of each way to combine the scores of frames; none where there are no clips.
 
     The frames are those of the person that decided the verdict; a clip without any counts as an error.
@@ -150,7 +204,8 @@ def _aggregations(scores: Sequence[Score], draws: int, seed: int) -> dict[str, A
     if not any(score.frames for score in clips) or len({score.item.fake for score in clips}) < 2:
         return {}
     result = {}
-    for name, combine in AGGREGATIONS.items():
+    ways = AGGREGATIONS if learned is None else AGGREGATIONS | {LEARNED: learned}
+    for name, combine in ways.items():
         combined = [
             float(expit(combine(logit(np.clip(score.frames, FRAME_EDGE, 1 - FRAME_EDGE)))))
             if score.frames

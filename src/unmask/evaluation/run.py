@@ -12,21 +12,28 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from unmask.data.manifest import Item
+from unmask.data.manifest import Item, thin
 from unmask.evaluation import metrics, page, results
 from unmask.evaluation.items import TUNE, TUNE_SHARE, TestDataError, read_test_data, without_trained
 from unmask.evaluation.scoring import Analyse, Run, Score, score_items
 from unmask.evaluation.variants import Variant
 from unmask.runtime.card import WEIGHTS, Card, WeightError, load_card
+from unmask.verdict.aggregate import Learned
 
 AS_IS = Variant()
+Step = Callable[[int, int], None]
 NETWORK = "visual.onnx"
 Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is measured, on what, and how. `checkpoint` None means the embedded network."""
+    """What is measured, on what, and how. `checkpoint` None means the embedded network.
+
+    `tune_films`: so many *tune* pictures of each data set and manipulation, at most, are filmed, and how to
+    combine the frames of clips is learned on these films. Without `tune_thresholds` the *tune* data serve
+    this alone.
+    """
 
     test_data: tuple[Path, ...]
     checkpoint: Path | None = None
@@ -34,6 +41,8 @@ class Plan:
     tune_data: tuple[Path, ...] = ()
     tune_share: float = TUNE_SHARE
     tune_seed: int = 0
+    tune_films: int = 0
+    tune_thresholds: bool = True
     false_alarm_rate: float = 0.01
     match_face_size: bool = False
     variant: Variant = AS_IS
@@ -96,13 +105,59 @@ def evaluate(plan: Plan, *, on_progress: Progress | None = None) -> Result:
         items = _limited(allowed, plan.limit)
         plan.variant.check(items)
         analyse = analyser(path, frames=plan.frames, threads=plan.threads, device=plan.device)
-        chosen = score_items(tune, analyse, on_progress=stage("tune"))
+        chosen = score_items(tune if plan.tune_thresholds else [], analyse, on_progress=stage("tune"))
+        learned = _learn(plan, tune, items, path, on_progress=stage("films"))
         run = score_items(items, analyse, variant=plan.variant, on_progress=stage("test"))
     thresholds = (
-        results.Thresholds.of(chosen.scores, false_alarm_rate=plan.false_alarm_rate) if tune else None
+        results.Thresholds.of(chosen.scores, false_alarm_rate=plan.false_alarm_rate)
+        if chosen.scores
+        else None
     )
     scores = results.match_face_size(run.scores) if plan.match_face_size else run.scores
-    return Result(_summary(plan, run, scores, card, thresholds, trained), scores, plan.variant)
+    return Result(_summary(plan, run, scores, card, thresholds, learned, trained), scores, plan.variant)
+
+
+@dataclass(frozen=True)
+class LearnedOnFilms:
+    """A way to combine frames, and of how many *tune* films it was learned."""
+
+    way: Learned
+    real: int
+    fake: int
+
+
+def _learn(
+    plan: Plan, tune: Sequence[Item], items: Sequence[Item], model: Path | None, *, on_progress: Step | None
+) -> LearnedOnFilms | None:
+    """Film *tune* pictures and learn how to combine the frames of clips; None without films in the plan.
+
+    Raises:
+        ValueError: there is nothing to learn from, nothing to combine, or the laboratory is not installed.
+    """
+    if not plan.tune_films:
+        return None
+    if not plan.tune_data:
+        raise ValueError("films are made of tune pictures: name their zips with --tune-data")
+    if all(item.is_picture for item in items):
+        raise ValueError("frames are combined in clips, and there is none in the test data")
+    try:
+        from unmask.evaluation.calibrate import judge_films
+        from unmask.evaluation.learned import fit_learned
+    except ModuleNotFoundError as error:
+        raise ValueError(
+            f'--tune-films needs {error.name}: install the laboratory with pip install "unmask[train]"'
+        ) from None
+    films = judge_films(
+        thin([item for item in tune if item.is_picture], plan.tune_films, seed=plan.tune_seed),
+        WEIGHTS / NETWORK if model is None else model,
+        threads=plan.threads,
+        seed=plan.tune_seed,
+        report=lambda _: None,
+        on_progress=on_progress,
+    )
+    fake = [film.item.fake for film in films]
+    way = fit_learned([film.logits for film in films], fake)
+    return LearnedOnFilms(way, real=len(fake) - sum(fake), fake=sum(fake))
 
 
 def _limited(items: Sequence[Item], limit: int | None) -> list[Item]:
@@ -143,12 +198,18 @@ def analyser(model: Path | None, *, frames: int | None, threads: int, device: st
     return partial(analyse, **settings)
 
 
+def _aggregation(run: Run) -> str:
+    """Return by what name the product combined the frames of clips; the mean where nothing was analysed."""
+    return run.tool.get("settings", {}).get("aggregation", "mean")
+
+
 def _summary(
     plan: Plan,
     run: Run,
     scores: list[Score],
     card: Card,
     thresholds: results.Thresholds | None,
+    learned: LearnedOnFilms | None,
     trained: list[str],
 ) -> dict[str, Any]:
     return {
@@ -168,6 +229,13 @@ def _summary(
         "tool": run.tool,
         "product_thresholds": run.thresholds,
         "tune_thresholds": None if thresholds is None else asdict(thresholds),
-        "results": results.evaluate(scores, thresholds=thresholds, draws=plan.draws),
+        "learned_aggregation": None if learned is None else asdict(learned),
+        "results": results.evaluate(
+            scores,
+            thresholds=thresholds,
+            aggregation=_aggregation(run),
+            learned=None if learned is None else learned.way,
+            draws=plan.draws,
+        ),
         "real_only": results.real_only(scores),
     }

@@ -27,7 +27,8 @@ class Score:
     width, height) of the judged face in displayed pixels at `time` seconds (None in a picture).
     `kind` is that of the file; `named` the kind of manipulation that a fake was taken for ("" where none was
     named). `reason` says why there is no probability.
-    `frames` are the scores 0..1 over time of the judged person of a clip.
+    `frames` are the scores 0..1 over time of the judged person of a clip; `logit` is what the network says
+    of the judged person, all frames combined (None: it was not judged).
     """
 
     item: Item
@@ -40,6 +41,7 @@ class Score:
     reason: str = ""
     named: str = ""
     frames: tuple[float, ...] = ()
+    logit: float | None = None
 
     @property
     def face_width(self) -> float | None:
@@ -116,6 +118,7 @@ def read_report(item: Item, report: Report) -> Score:
         reason=reason,
         named=answer.kind or "",
         frames=() if judged is None else _frames(judged),
+        logit=None if judged is None else _logit(judged),
     )
 
 
@@ -148,6 +151,12 @@ def _deciding(persons: Sequence[Person]) -> Person | None:
 def _frames(person: Person) -> tuple[float, ...]:
     evidence = person.evidence.get("visual")
     return () if evidence is None else tuple(score for _, score in evidence.timeline)
+
+
+def _logit(person: Person) -> float | None:
+    evidence = person.evidence.get("visual")
+    measured = None if evidence is None else evidence.measurements.get("logit")
+    return None if measured is None else measured.value
 
 
 def _largest_track(person: Person) -> Track | None:

@@ -1,11 +1,13 @@
 """Combines the logits of a track's frames into one: pure functions, chosen by name in `verdict.json`.
 
-All take a (N,) array of frame logits (N >= 1, above 0 means fake) and return one logit.
+All take a (N,) array of frame logits (N >= 1, above 0 means fake) and return one logit. The learned way is
+compared with the others only: `verdict.json` names a way and holds no weights of one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,6 +20,7 @@ CONFIDENT_REAL_SHARE = 0.9
 MIN_CONFIDENT = 12
 """So many confidently fake frames at least, so that a few bad frames do not decide."""
 TOP_SHARE = 0.25
+QUARTILE_MIDDLES = (0.125, 0.375, 0.625, 0.875)
 EDGE = 1e-6
 """Probabilities are kept this far from 0 and 1 before they become logits."""
 
@@ -54,6 +57,28 @@ def median(logits: np.ndarray) -> float:
     return float(np.median(_checked(logits)))
 
 
+def quartile_middles(logits: np.ndarray) -> np.ndarray:
+    """Return the (4,) middles of the quarters of the sorted logits, interpolated."""
+    return np.quantile(_checked(logits), QUARTILE_MIDDLES)
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Combines by a weighted sum of the `quartile_middles`, its weights learned on *tune* films.
+
+    The sum is a logit of its own scale; what it says is the order of clips.
+    """
+
+    weights: tuple[float, ...]
+    intercept: float
+
+    def __call__(self, logits: np.ndarray) -> float:
+        """Return one logit of (N,) frame logits."""
+        return float(quartile_middles(logits) @ self.weights + self.intercept)
+
+
+LEARNED = "learned"
+"""The name of the learned way where it is compared with those of `AGGREGATIONS`."""
 AGGREGATIONS: dict[str, Callable[[np.ndarray], float]] = {
     "mean": mean,
     "median": median,
