@@ -47,12 +47,24 @@ def test_of_inputs_without_relation_each_weight_is_rounded_by_itself():
     assert torch.equal(codes, torch.round(weights / 0.5))
 
 
-def test_the_step_makes_the_noise_that_was_asked_for(inputs):
+def test_each_input_adds_its_variance_given_those_after_it(inputs):
     weights = torch.randn(256, 48, generator=torch.Generator().manual_seed(3))
     shape = covariance(inputs, 1e-5)
-    step = step_for(1e-5, shape, 100.0)
+    order = torch.argsort(shape.diagonal(), descending=True).numpy()
+    h = shape.numpy().astype(float)[np.ix_(order, order)]
+    given = [
+        h[j, j] - h[j, j + 1 :] @ np.linalg.solve(h[j + 1 :, j + 1 :], h[j + 1 :, j]) if j < 47 else h[j, j]
+        for j in range(48)
+    ]
+    step = 0.05
     rounded = shaped_rounding(weights, shape, step) * step
-    assert noise(weights, rounded, inputs) == pytest.approx(1e-5, rel=0.15)
+    assert noise(weights, rounded, inputs) == pytest.approx(step**2 / 12 * sum(given), rel=0.05)
+    assert np.prod(given) == pytest.approx(np.linalg.det(h), rel=1e-2)
+
+
+def test_the_step_follows_from_the_geometric_mean():
+    shape = torch.diag(torch.tensor([1.0, 4.0, 16.0]))
+    assert step_for(0.01, shape, 100.0) == pytest.approx((12 * 0.01 / (3 * 4)) ** 0.5)
     assert step_for(1e9, shape, 3.0) == pytest.approx(2.0)
 
 

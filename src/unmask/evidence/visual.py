@@ -38,8 +38,6 @@ DFDC crops of *tune* between 12 and 20 are told apart as well as others (AUC .95
 MIN_FRAMES = 3
 """A track of a clip with fewer judged frames is too short."""
 BATCH = 4
-LOOKS_APART = 8
-"""In clips the companion sees the first of so many judged frames of a track: it costs ten times as much."""
 DECIMALS = 4
 """Measurements in logits are rounded, so that reports do not differ by the last bits of a sum."""
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
@@ -93,11 +91,10 @@ class Visual:
                 track.refused[reason] += 1
                 continue
             points = face.detection.points
-            second = None
-            if self._companion is not None and track.begun % LOOKS_APART == 0:
-                second = self._companion.crop(frame.pixels, points)
-            track.begun += 1
             pixels = self._network.crop(frame.pixels, points)
+            second = None
+            if self._picture and self._companion is not None:
+                second = self._companion.crop(frame.pixels, points)
             # The frame is kept only where a heat map is to be handed on: nothing may hold a video.
             self._pending.append(_Crop(pixels, second, face, frame if self._on_heat else None))
             if len(self._pending) == BATCH:
@@ -127,30 +124,17 @@ class Visual:
             mirrored = self._network.infer(crops[:, :, ::-1])
             logits = (logits + mirrored.logits) / 2
             maps = (maps + mirrored.maps[:, :, ::-1]) / 2
-        maps = self._second_look(pending, maps)
+            # The companion speaks on pictures alone: on the `open` clips it adds nothing (docs/experiments/
+            # visual.md, section 26), and costs several times what the network does.
+            if self._companion is not None:
+                opinion = self._companion.infer(np.stack([c.second for c in pending if c.second is not None]))
+                logits, maps = logits + opinion.logits, add_maps(maps, opinion.maps)
         for item, logit, heat, embedding in zip(pending, logits, maps, answer.embeddings, strict=True):
             self._tracks[item.face.track].add(float(logit), item.face.time, embedding)
             if self._on_features is not None:
                 self._on_features(Features(self.name, item.face, embedding))
             if self._on_heat is not None and item.frame is not None:
-                total = float(logit) + self._tracks[item.face.track].added()
-                self._on_heat(self._heat(item.frame, item.face, total, heat))
-
-    def _second_look(self, pending: list[_Crop], maps: np.ndarray) -> np.ndarray:
-        """Ask the companion about the crops it is to see; return the maps with its part in them.
-
-        What it adds to a track is the mean of its looks (`_Track.added`).
-        """
-        crops = {number: item.second for number, item in enumerate(pending) if item.second is not None}
-        if self._companion is None or not crops:
-            return maps
-        looked = list(crops)
-        opinion = self._companion.infer(np.stack(list(crops.values())))
-        for number, logit in zip(looked, opinion.logits, strict=True):
-            self._tracks[pending[number].face.track].companion.append(float(logit))
-        maps = maps.copy()
-        maps[looked] = add_maps(maps[looked], opinion.maps)
-        return maps
+                self._on_heat(self._heat(item.frame, item.face, float(logit), heat))
 
     def _heat(self, frame: Frame, face: Face, logit: float, values: np.ndarray) -> Heat:
         size = self._network.size
@@ -171,7 +155,7 @@ class Visual:
             return Evidence(
                 self.name, number, "inconclusive", reason, reason=reason, measurements=measurements
             )
-        logits = np.array(track.logits) + track.added()
+        logits = np.array(track.logits)
         combined = self._combine(logits)
         suspicious = int((logits > 0).sum())
         measurements |= {
@@ -207,7 +191,7 @@ class _Crop:
 
     pixels: np.ndarray
     second: np.ndarray | None
-    """The companion's crop, where it is to look."""
+    """The companion's crop, in a picture."""
     face: Face
     frame: Frame | None
 
@@ -220,13 +204,6 @@ class _Track:
     times: array[float] = field(default_factory=lambda: array("d"))
     refused: Counter[str] = field(default_factory=Counter)
     embedding: np.ndarray = field(default_factory=lambda: np.zeros(1))
-    companion: array[float] = field(default_factory=lambda: array("d"))
-    begun: int = 0
-    """Frames cut so far, judged or waiting."""
-
-    def added(self) -> float:
-        """Return what the companion adds to each frame's logit: the mean of its looks."""
-        return float(np.mean(self.companion)) if self.companion else 0.0
 
     def add(self, logit: float, time: float | None, embedding: np.ndarray) -> None:
         """Take in one judged frame."""

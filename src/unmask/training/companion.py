@@ -59,9 +59,10 @@ CHANGED = Strength(
     rotation=4, scale=0.05, shift=0.02, colour=0.3, grey=0.02, resize=0.4, smallest=72, blur=0.1, noise=0.1,
     jpeg=0.6, jpeg_quality=(30, 95), video=0.25, video_crf=(20, 38), drop=0.0, border=0.2,
 )  # fmt: skip
-"""What is done to one in `CHANGED_EVERY` training pictures. Of changed ones alone it learns worse (mean AUC on
-*tune* beside the visual network .936, of as many unchanged ones .952)."""
+"""What is done to a changed picture."""
 CHANGED_EVERY = 6
+"""One in so many training pictures is changed: of changed ones alone it learns worse (mean AUC on *tune*
+beside the visual network .936, of as many unchanged ones .952)."""
 HELD_BACK = (0.003, 0.01, 0.03, 0.1)
 """Weights of the squared size of the regression's coefficients."""
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)

@@ -9,7 +9,9 @@ Rounded alone, weights of two bits are useless. Two things make them usable:
   them, what the layer gave from the exact ones: errors are mended, not handed on.
 
 The step is set by the noise that is allowed, not by the largest weight: with n inputs of covariance H and
-shaped rounding, a step s makes a noise of s^2 / 12 * n * (geometric mean of H's eigenvalues) in each output.
+shaped rounding, a step s makes a noise of s^2 / 12 * n * (geometric mean of H's eigenvalues) in each output,
+or a little more: each input adds its variance given those rounded after it, and the product of these is H's
+determinant.
 Levels are many and most of them rare; an entropy coder (deflate's Huffman code) makes short codes of that.
 """
 
@@ -82,7 +84,7 @@ def shaped_rounding(weights: Tensor, inputs: Tensor, step: float) -> Tensor:
 
 
 def step_for(noise: float, inputs: Tensor, largest: float) -> float:
-    """Return the step whose shaped rounding makes a noise of that variance in each output.
+    """Return the step whose shaped rounding makes a noise of about that variance in each output.
 
     Args:
         noise: variance.
