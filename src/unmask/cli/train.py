@@ -64,9 +64,11 @@ def command(
         unmask train --dataset STORE --model gru --steps 300 --set motion=true --output runs/gru
     """
     try:
+        from unmask.media.output import OutputError
         from unmask.models import sequences
         from unmask.runtime.card import WeightError
         from unmask.training import sequences as sequence_training
+        from unmask.training.checkpoint import CheckpointError
         from unmask.training.run import run
     except ModuleNotFoundError as error:
         typer.echo(
@@ -110,7 +112,7 @@ def command(
             settings["size"] = settings.pop("phases")[0]["size"]
         start = sequence_training.run if looks_along_time else run
         best = start(settings, dataset, output, report=typer.echo)
-    except (OSError, ValueError, FloatingPointError, WeightError) as error:
+    except (OSError, ValueError, FloatingPointError, CheckpointError, OutputError, WeightError) as error:
         typer.echo(f"unmask train: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"best checkpoint: {best}")

@@ -73,6 +73,7 @@ def train(
         report: called with one line of progress at a time.
 
     Raises:
+        CheckpointError: a checkpoint or the state of the run cannot be read or written.
         FloatingPointError: the loss is not a number; the last checkpoint stays as it was.
         ValueError: weights to start from do not fit, or a setting asks for what the network lacks.
     """
@@ -299,9 +300,8 @@ class _Run(lightning.Callback):
         checkpoint.save(self._folder / name, self._averaged, header)
 
     def _save_state(self, trainer: lightning.Trainer) -> None:
-        path = self._folder / STATE
-        part = path.with_suffix(".part")
-        torch.save(
+        checkpoint.save_state(
+            self._folder / STATE,
             {
                 "model": self._module.network.state_dict(),
                 "optimiser": trainer.optimizers[0].state_dict(),
@@ -311,9 +311,7 @@ class _Run(lightning.Callback):
                 "best": self._best,
                 "stale": self._stale,
             },
-            part,
         )
-        part.replace(path)
 
 
 class _Stretches:
@@ -423,7 +421,13 @@ def _length(config: TrainingConfig, items: Sequence[Item]) -> int:
 
 def _initialise(network: Network, config: TrainingConfig) -> None:
     if config.initial is not None:
-        network.load_state_dict(checkpoint.load(Path(config.initial))[0].state_dict())
+        start, header = checkpoint.load(Path(config.initial))
+        if architecture(header.architecture).name != architecture(config.model).name:
+            raise ValueError(
+                f"{config.initial}: is a checkpoint of {header.architecture}, "
+                f"and {config.model} is to be trained"
+            )
+        network.load_state_dict(start.state_dict())
     elif config.weights is not None:
         load_weights(network, Path(config.weights))
     elif config.pretrained:

@@ -553,17 +553,15 @@ def _restore(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, a
 def _save_state(
     path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: Average, step: int
 ) -> None:
-    part = path.with_suffix(".part")
-    torch.save(
+    checkpoint.save_state(
+        path,
         {
             "model": network.state_dict(),
             "optimiser": optimiser.state_dict(),
             "average": average.state,
             "step": step,
         },
-        part,
     )
-    part.replace(path)
 
 
 def _save(
