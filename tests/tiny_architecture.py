@@ -8,6 +8,7 @@ from unmask.models import registry
 from unmask.models.network import Network
 
 SIDE = 64
+MARGIN = 2.75
 
 
 class Tiny(Network):
@@ -33,5 +34,5 @@ def register(patch) -> None:
     """Register it as `tiny` until the monkeypatch ends."""
     registry.names()
     halves = (0.5, 0.5, 0.5)
-    made = registry.Architecture("tiny", Tiny, registry.Preprocessing(SIDE, halves, halves))
+    made = registry.Architecture("tiny", Tiny, registry.Preprocessing(SIDE, halves, halves, MARGIN))
     patch.setitem(registry._REGISTRY, "tiny", made)
