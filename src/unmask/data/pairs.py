@@ -121,7 +121,8 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         strength: of the augmentation.
         seed: of every draw.
         sampling: "paired": a fake and the real it was made from, or one of its data set; "balanced": a fake
-            and any real; "natural": two items as they come, so that the larger class is seen more often.
+            and any real; "natural": two items as they come, so that the larger class is seen more often, the
+            fakes of the `kinds` named, whatever their shares.
         renderer: the generator of self-swaps, see `unmask.data.selfswap`.
 
     Each element is a (2, 3, size, size) uint8 tensor of pictures and their (2,) labels (1 = fake): a real
@@ -152,7 +153,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self._meshes = Meshes()
         usable = [item for item in items if faces.get(item.place) is not None]
         reals = [item for item in usable if item.label == "real"]
-        self._usable = usable
+        self._natural = [item for item in usable if item.label == "real" or item.manipulation in kinds]
         self._by_name = {(item.data_set, item.name): item for item in reals}
         self._reals: dict[str, list[Item]] = {}
         for item in reals:
@@ -240,12 +241,14 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         """Cut the crop of a face out of a picture and change it, all by one draw."""
         part, corner = draw.cut(pixels, points)
         base = self._framing.matrix(points - corner, self._size)
-        return draw.change(warp(part, draw.matrix(base, self._size), self._size))
+        matrix = draw.matrix(base, self._size)
+        placed = (points - corner) @ matrix[:, :2].T + matrix[:, 2]
+        return draw.change(warp(part, matrix, self._size), placed)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self._seed, number))
         if self._sampling == "natural":
-            items = [self._usable[rng.integers(len(self._usable))] for _ in range(2)]
+            items = [self._natural[rng.integers(len(self._natural))] for _ in range(2)]
             crops = [self._crop(item, self._draw(rng)) for item in items]
             return _as_tensors(crops, [float(item.label == "fake") for item in items])
         real, fake = self._choose(rng)
