@@ -22,6 +22,7 @@ from unmask.models.weights import PACKAGED, load_weights, packaged_weights
 from unmask.training import checkpoint
 from unmask.training.config import Phase, TrainingConfig
 from unmask.training.detector import Teacher
+from unmask.training.precision import check_precision
 
 STATE = "state.pt"
 MAY_CHANGE = ("steps", "epochs", "minutes", "patience", "evaluate_every", "workers", "threads")
@@ -78,8 +79,15 @@ def check_pictures(config: TrainingConfig, items: Sequence[Item]) -> None:
         items: of the splits *train* and *tune*.
 
     Raises:
-        ValueError: a class, a kind or a split is without a picture.
+        ValueError: a class, a kind or a split is without a picture, or the sampling cannot give the `kinds`.
     """
+    if config.sampling == "natural" and (
+        any(kind in OWN_KINDS for kind in config.kinds) or len(set(config.kinds.values())) > 1
+    ):
+        raise ValueError(
+            "natural sampling shows the pictures as they come: it makes no fakes, and kinds have no shares "
+            "in it; give kinds equal shares, or take paired or balanced sampling"
+        )
     train = [item for item in items if item.split == "train"]
     archives = ", ".join(config.archives)
     if not any(item.label == "real" for item in train):
@@ -113,9 +121,10 @@ def begin(config: TrainingConfig, items: Sequence[Item], folder: Path) -> Start:
 
     Raises:
         CheckpointError: a checkpoint or the state in `folder` cannot be used.
-        ValueError: weights to start from do not fit, the network does not take the size of the pictures, or
-            the folder holds a run that was begun otherwise.
+        ValueError: weights to start from do not fit, the network does not take the size of the pictures, the
+            device lacks the number format, or the folder holds a run that was begun otherwise.
     """
+    check_precision(config)
     torch.manual_seed(config.seed)
     network = create(config.model)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -129,8 +129,6 @@ class TrainingConfig(Optimising):
             )
         if self.optimiser == "sam" and self.precision == "fp16":
             raise ValueError("sam takes two gradients a step, which the scaling of fp16 does not allow")
-        if self.mix_up and self.teacher is not None:
-            raise ValueError("mix_up and teacher exclude each other")
         return self
 
     def phase(self, progress: float) -> Phase:

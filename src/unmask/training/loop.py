@@ -40,7 +40,7 @@ from unmask.training.config import Phase, TrainingConfig
 from unmask.training.curve import draw_curve
 from unmask.training.detector import DetectorModule, normalise
 from unmask.training.optimiser import set_frozen
-from unmask.training.precision import LIGHTNING, fastest_precision
+from unmask.training.precision import LIGHTNING, device_of, fastest_precision
 
 FEW_GROUPS = 50
 """The groups of a data set with no more than these are named in the checkpoint: a test leaves them out."""
@@ -103,7 +103,8 @@ def train(
     if state is not None:
         run.restore(state)
     if not run.ended:
-        _trainer(config, run, start.network, folder, report).fit(module, train_dataloaders=run.loader())
+        run.precision = run.precision or _precision(config, start.network, report)
+        _trainer(config, run, folder).fit(module, train_dataloaders=run.loader())
     draw_curve(folder / "log.csv", folder / "curve.png")
     return folder / "best.safetensors"
 
@@ -161,6 +162,7 @@ class _Run(lightning.Callback):
     ) -> None:
         self.tune: list[Item] = []
         self.origin: dict[str, Any] = {}
+        self.precision = ""
         self._config, self._clock, self._module = config, clock, module
         self._items, self._faces, self._folder, self._report = items, faces, folder, report
         self._preprocessing = preprocessing
@@ -170,6 +172,7 @@ class _Run(lightning.Callback):
         """Loss and speed of the last stretch, while the network after it is still to be evaluated."""
         self._begun, self._pace = 0.0, 0.0
         self._optimiser: dict[str, Any] | None = None
+        self._scaler: dict[str, Any] = {}
         self._averaged = create(config.model)
 
     @property
@@ -196,6 +199,7 @@ class _Run(lightning.Callback):
         self._best, self._stale, self._tuned = state["best"], state["stale"], dict(state["tuned"])
         self._pending = state["pending"]
         self._optimiser = state["optimiser"]
+        self.precision, self._scaler = state["precision"], state["scaler"]
 
     def batches(self, rank: int, ranks: int) -> DataLoader[tuple[Tensor, Tensor]]:
         """Return the batches of the next stretch for one of several devices."""
@@ -227,6 +231,8 @@ class _Run(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if self._optimiser is not None:
             trainer.optimizers[0].load_state_dict(self._optimiser)
+        if self._scaler:
+            trainer.precision_plugin.load_state_dict(self._scaler)
         if trainer.is_global_zero:
             logged = self._clock.step if self._pending is None else self._clock.step - 1
             _rewind_log(self._folder / "log.csv", logged)
@@ -354,6 +360,8 @@ class _Run(lightning.Callback):
                 "stale": self._stale,
                 "tuned": self._tuned,
                 "pending": self._pending,
+                "precision": self.precision,
+                "scaler": trainer.precision_plugin.state_dict(),
             }
             | self.origin,
         )
@@ -371,27 +379,33 @@ class _Stretches:
         return said_plainly(self._run.batches(rank, ranks))
 
 
-def _trainer(
-    config: TrainingConfig, run: _Run, network: nn.Module, folder: Path, report: Callable[[str], None]
-) -> lightning.Trainer:
+def _precision(config: TrainingConfig, network: nn.Module, report: Callable[[str], None]) -> str:
+    """Return the number format of a run, by measurement where it is left open."""
+    if config.precision != "auto":
+        return config.precision
+    precision, seconds = fastest_precision(
+        network.to(device_of(config)),
+        size=config.phase(0.0).size,
+        batch=config.batch_size,
+        device=device_of(config),
+        fp16=config.optimiser != "sam",
+    )
+    listed = ", ".join(f"{name} {second * 1000:.0f} ms" for name, second in seconds.items())
+    report(f"precision {precision}: a step takes {listed}")
+    return precision
+
+
+def _trainer(config: TrainingConfig, run: _Run, folder: Path) -> lightning.Trainer:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-    precision: str = config.precision
-    if precision == "auto":
-        device = torch.device("cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-        precision, seconds = fastest_precision(
-            network.to(device), size=config.phase(0.0).size, batch=config.batch_size, device=device
-        )
-        listed = ", ".join(f"{name} {second * 1000:.0f} ms" for name, second in seconds.items())
-        report(f"precision {precision}: a step takes {listed}")
     many = config.devices * config.nodes > 1
     return lightning.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
         num_nodes=config.nodes,
         strategy="ddp_find_unused_parameters_true" if many else "auto",
-        precision=LIGHTNING[precision],  # type: ignore[arg-type]
+        precision=LIGHTNING[run.precision],  # type: ignore[arg-type]
         max_epochs=-1,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         callbacks=[run],
