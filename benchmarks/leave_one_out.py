@@ -104,7 +104,7 @@ def judge(path: Path, items: Sequence[Item], faces: Any) -> Judged:
         network,
         items,
         faces,
-        size=config.phases[-1].size,
+        size=config.size,
         framing=config.framing,
         mean=preprocessing.mean,
         std=preprocessing.std,

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -107,11 +108,23 @@ def test_natural_sampling_shows_the_classes_as_they_are(items):
     assert 0 < labels.mean() < 0.2
 
 
+def test_natural_sampling_leaves_out_the_kinds_that_are_not_named(items):
+    named, *reals = sorted(items, key=lambda item: item.label)
+    unnamed = [replace(item, label="fake", manipulation="swap") for item in reals[:5]]
+    data = data_set([named, *unnamed, *reals[5:]], sampling="natural")
+    seen = [data[number] for number in range(60)]
+    labels = torch.cat([labels for _, labels in seen])
+    brightness = torch.cat([pair.float().mean((1, 2, 3)) for pair, _ in seen])
+    # The fakes called "swap" are dark: every fake that is shown is the bright one.
+    assert labels.any()
+    assert (brightness[labels > 0] > 60).all()
+
+
 def test_recompression_as_a_video_frame_keeps_the_picture_where_it_is():
     face = cv2.resize(pictures.astronaut()[50:200, 150:300], (96, 96), interpolation=cv2.INTER_AREA)
     off = dict.fromkeys(("colour", "grey", "resize", "blur", "noise", "jpeg", "drop"), 0.0)
     fine, coarse = (
-        Draw(5, Strength(**off, video=1.0, video_crf=(crf, crf))).change(face).astype(float)
+        Draw(5, Strength(**off, video=1.0, video_crf=(crf, crf))).change(face, POINTS).astype(float)
         for crf in (18, 40)
     )
     shifts = [np.abs(np.roll(fine, dx, axis=1) - face)[:, 4:-4].mean() for dx in (-2, -1, 0, 1, 2)]

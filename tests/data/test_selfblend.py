@@ -71,7 +71,7 @@ def test_blends_are_subtle_but_there(face, mesh):
 
 def test_the_same_draw_changes_two_pictures_alike(face):
     draw = Draw(7, Strength())
-    np.testing.assert_array_equal(draw.change(face), draw.change(face.copy()))
+    np.testing.assert_array_equal(draw.change(face, POINTS), draw.change(face.copy(), POINTS))
     base = crop_matrix(POINTS, 160)
     np.testing.assert_array_equal(draw.matrix(base, 160), draw.matrix(base, 160))
 
@@ -80,7 +80,7 @@ def test_without_strength_nothing_changes(face):
     none = Strength(
         rotation=0, scale=0, shift=0, colour=0, grey=0, resize=0, blur=0, noise=0, jpeg=0, video=0, drop=0
     )
-    np.testing.assert_array_equal(Draw(3, none).change(face), face)
+    np.testing.assert_array_equal(Draw(3, none).change(face, POINTS), face)
     base = crop_matrix(POINTS, 160)
     matrices = [Draw(seed, none).matrix(base, 160) for seed in range(8)]
     mirrored = np.diag([-1.0, 1.0]) @ base

@@ -98,6 +98,15 @@ def test_preprocessing_is_that_of_the_published_weights():
 
 
 @pytest.mark.parametrize(
+    ("name", "margin"),
+    # 1.3 times the 112-unit template, whose eyes lie 35.24 units apart, is 4.13; crops end at 4.
+    [("xception", 4.0), ("meso4", 4.0), ("mesoinception4", 4.0), ("efficientnet_lite0", 76 / 35.2373)],
+)
+def test_the_margin_is_that_of_the_published_detectors_or_the_product_s(name, margin):
+    assert architecture(name).preprocessing.margin == pytest.approx(margin, abs=1e-4)
+
+
+@pytest.mark.parametrize(
     ("name", "side", "shape"),
     [
         ("efficientnet_b4", 96, (1792, 3, 3)),

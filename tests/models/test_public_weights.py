@@ -156,12 +156,33 @@ def test_a_file_with_code_inside_is_refused_and_not_run(tmp_path):
     assert not (tmp_path / "trapped").exists()
 
 
-@pytest.mark.parametrize("name", ["a.pth", "a.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"no weights", "is no file of weights that PyTorch wrote"),
+        (bytes(1000), "is no file of weights that PyTorch wrote"),
+        (b"\n<!DOCTYPE html><html>sign in</html>", "is a web page"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "is a file of Keras"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "is a pointer of Git LFS"),
+        (b"PK\x03\x04" + bytes(100), "not a readable file of weights"),
+        (b"\x80\x02" + bytes(100), "is damaged"),
+    ],
+)
+def test_a_file_that_is_no_weights_is_named_for_what_it_is(tmp_path, content, sentence):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(WeightsError) as caught:
+        read_weights(tmp_path / "a.pth")
+    assert str(caught.value).startswith(f"{tmp_path / 'a.pth'}: {sentence}")
+    assert "\n" not in str(caught.value)
+    assert "weights_only" not in str(caught.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"no weights", bytes(1000)])
-def test_a_damaged_file_is_one_clear_line(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(WeightsError, match=rf"{name}: ") as caught:
-        read_weights(tmp_path / name)
+def test_a_damaged_safetensors_file_is_one_clear_line(tmp_path, content):
+    (tmp_path / "a.safetensors").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"a\.safetensors: not a readable file of weights \(") as caught:
+        read_weights(tmp_path / "a.safetensors")
     assert "\n" not in str(caught.value)
 
 

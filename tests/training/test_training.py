@@ -1,27 +1,26 @@
 """Training end to end on a small generated data set: it learns, resumes, exports, and refuses bad input."""
 
 import csv
-import io
 import json
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
-from skimage import data as pictures  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
+import tiny_architecture  # noqa: E402
+from face_zips import write_zip  # noqa: E402
 from unmask.cli.app import app  # noqa: E402
 from unmask.data.manifest import Item  # noqa: E402
 from unmask.models.registry import create  # noqa: E402
 from unmask.models.weights import load_weights, packaged_weights  # noqa: E402
 from unmask.runtime.card import load_card, verify  # noqa: E402
 from unmask.training import checkpoint, loop  # noqa: E402
+from unmask.training.begin import Start  # noqa: E402
 from unmask.training.config import Phase, TrainingConfig  # noqa: E402
 from unmask.training.export import export  # noqa: E402
 from unmask.training.optimiser import learning_rate  # noqa: E402
@@ -40,35 +39,18 @@ SETTINGS = {
 }
 
 
+TINY = SETTINGS | {"model": "tiny", "pretrained": False}
+
+
 @pytest.fixture(scope="module")
 def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Sixteen crops of one public-domain face, half of them with a red stripe and called fake."""
-    path = tmp_path_factory.mktemp("data") / "tiny.zip"
-    face = pictures.astronaut()[50:200, 150:300]
-    rng = np.random.default_rng(0)
-    rows = io.StringIO()
-    writer = csv.DictWriter(rows, ["name", "label", "identity", "split", "original", "manipulation"])
-    writer.writeheader()
-    with zipfile.ZipFile(path, "w") as archive:
-        for number in range(16):
-            fake = number % 2
-            picture = np.clip(face + rng.normal(0, 4, face.shape), 0, 255).astype(np.uint8)
-            if fake:
-                picture[60:110, 60:75, 0] = 255
-            _, encoded = cv2.imencode(".jpg", picture[..., ::-1])
-            archive.writestr(f"images/p{number}.jpg", encoded.tobytes())
-            writer.writerow(
-                {
-                    "name": f"p{number}",
-                    "label": "fake" if fake else "real",
-                    "identity": f"person{number // 2}",
-                    "split": "train",
-                    "original": f"p{number - 1}" if fake else "",
-                    "manipulation": "stripe" if fake else "",
-                }
-            )
-        archive.writestr("metadata.csv", rows.getvalue())
-    return path
+    return write_zip(tmp_path_factory.mktemp("data") / "tiny.zip")
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch) -> None:
+    tiny_architecture.register(monkeypatch)
 
 
 def silent(_: str) -> None:
@@ -209,6 +191,71 @@ def test_a_run_without_gain_ends_early(data_set, tmp_path, monkeypatch):
     assert checkpoint.read_header(best.with_name("last.safetensors")).step == 3
     assert "no better tune figure in 2 evaluations: the run ends" in lines
     assert (tmp_path / "run" / "curve.png").stat().st_size > 5000
+
+
+def test_a_run_that_ended_early_is_not_gone_on_with(data_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHUNK", 1)
+    monkeypatch.setattr(loop, "auc_by_kind", lambda *_: {"stripe": 0.5})
+    settings = TINY | {"evaluate_every": 1, "patience": 2, "steps": 50}
+    for _ in range(2):
+        best = run(settings, [data_set], tmp_path / "run", report=silent)
+        assert checkpoint.read_header(best.with_name("last.safetensors")).step == 3
+    run(settings | {"patience": 4}, [data_set], tmp_path / "run", report=silent)
+    assert checkpoint.read_header(best.with_name("last.safetensors")).step == 5
+
+
+def test_without_a_tune_figure_the_last_network_is_the_best(data_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHUNK", 1)
+    settings = TINY | {"evaluate_every": 1, "patience": 1, "steps": 3}
+    lines: list[str] = []
+    best = run(settings, [data_set], tmp_path / "run", report=lines.append)
+    assert checkpoint.read_header(best).step == 3
+    assert sum(line.startswith("tune: too few pictures for a figure") for line in lines) == 3
+    assert not any("AUC" in line for line in lines)
+
+
+def test_an_evaluation_that_fails_does_not_cost_the_steps(data_set, tmp_path, monkeypatch):
+    def fails(*_):
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "auc_by_kind", fails)
+        with pytest.raises(KilledError):
+            run(TINY, [data_set], tmp_path / "run", report=silent)
+    assert checkpoint.read_header(tmp_path / "run" / "last.safetensors").step == 6
+    # What was still to be done is made up for: the evaluation, and with it the best checkpoint.
+    best = run(TINY, [data_set], tmp_path / "run", report=silent)
+    assert checkpoint.read_header(best).step == 6
+
+
+def test_a_step_stands_once_in_the_log_after_a_kill(data_set, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHUNK", 1)
+    settings = TINY | {"evaluate_every": 1, "steps": 3}
+    log = loop._log
+
+    def killed(path, step, *values):
+        log(path, step, *values)
+        if step == 2:
+            raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "_log", killed)
+        with pytest.raises(KilledError):
+            run(settings, [data_set], tmp_path / "run", report=silent)
+    run(settings, [data_set], tmp_path / "run", report=silent)
+    with (tmp_path / "run" / "log.csv").open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+
+
+def test_a_tune_fold_in_which_no_face_is_found_is_refused(tmp_path):
+    items = [
+        Item(data_set="d", name=n, label="real", group=n, path=Path("x"), member=n, split=s)
+        for n, s in (("a", "train"), ("b", "tune"))
+    ]
+    config = TrainingConfig.model_validate(TINY)
+    start = Start(create("tiny"), None, None)
+    with pytest.raises(ValueError, match="no face was found in any of the 1 pictures of the tune fold"):
+        loop.train(config, items, {}, tmp_path / "run", start=start, report=silent)
 
 
 PARALLEL = """

@@ -16,13 +16,16 @@ def command(
             "--dataset", "-d", help="A data set zip, or a folder of them; may be given several times."
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the run.")] = Path("runs/visual"),
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder of the run; runs/MODEL if not given.")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A JSON configuration, such as configs/visual.json.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Architecture by name.")] = None,
     pretrained: Annotated[
-        bool | None, typer.Option(help="Start from the packaged ImageNet weights, or from nothing.")
+        bool | None,
+        typer.Option(help="Start from the packaged ImageNet weights if any, or from nothing."),
     ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="A file in a public format (timm, ...) to start from.")
@@ -32,7 +35,9 @@ def command(
         bool | None, typer.Option("--frozen-backbone", help="Train the last layer alone.")
     ] = None,
     teacher: Annotated[Path | None, typer.Option(help="A checkpoint whose answers are learned.")] = None,
-    size: Annotated[int | None, typer.Option(help="Side of the pictures in pixels, all along.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Side of the pictures in pixels; the architecture's if not given.")
+    ] = None,
     epochs: Annotated[float | None, typer.Option(help="Passes over the fakes.")] = None,
     steps: Annotated[int | None, typer.Option(help="Batches to train for.")] = None,
     minutes: Annotated[float | None, typer.Option(help="End by the clock instead.")] = None,
@@ -54,6 +59,8 @@ def command(
 ) -> None:
     """Train a detector. A run that was stopped goes on when the same command is given again.
 
+    A folder that holds a run of other settings or other pictures is refused.
+
     Examples:
         unmask train --config configs/visual.json --dataset DATA_SETS --output runs/visual
 
@@ -64,9 +71,12 @@ def command(
         unmask train --dataset STORE --model gru --steps 300 --set motion=true --output runs/gru
     """
     try:
+        from unmask.media.output import OutputError
         from unmask.models import sequences
         from unmask.runtime.card import WeightError
         from unmask.training import sequences as sequence_training
+        from unmask.training.checkpoint import CheckpointError
+        from unmask.training.config import TrainingConfig, read_settings
         from unmask.training.run import run
     except ModuleNotFoundError as error:
         typer.echo(
@@ -103,14 +113,15 @@ def command(
         if value is not None
     }
     try:
-        settings = {} if config is None else json.loads(config.read_text())
+        settings = {} if config is None else read_settings(config)
         settings |= overrides | _settings(set_ or [])
         looks_along_time = settings.get("model") in sequences.names()
         if looks_along_time and size is not None:
             settings["size"] = settings.pop("phases")[0]["size"]
         start = sequence_training.run if looks_along_time else run
-        best = start(settings, dataset, output, report=typer.echo)
-    except (OSError, ValueError, FloatingPointError, WeightError) as error:
+        name = settings.get("model", TrainingConfig.model_fields["model"].default)
+        best = start(settings, dataset, output or Path("runs") / str(name), report=typer.echo)
+    except (OSError, ValueError, FloatingPointError, CheckpointError, OutputError, WeightError) as error:
         typer.echo(f"unmask train: {error}", err=True)
         raise typer.Exit(2) from None
     typer.echo(f"best checkpoint: {best}")

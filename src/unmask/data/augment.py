@@ -16,6 +16,10 @@ import numpy as np
 from unmask.faces.align import MARGIN, crop_matrix
 from unmask.media.h264 import recompress
 
+DROPPED = ("eyes", "nose", "mouth", "half left", "half right")
+"""Parts of a face of which one is covered by `drop`."""
+PART_WIDTH = 0.6
+"""Breadth of the stroke that covers eyes, nose or mouth, in distances between the eyes."""
 _INTERPOLATIONS = (cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_AREA, cv2.INTER_NEAREST, cv2.INTER_LANCZOS4)
 
 
@@ -46,6 +50,7 @@ class Strength:
     """Share that is encoded as one H.264 frame and decoded."""
     video_crf: tuple[int, int] = (18, 36)
     drop: float = 0.08
+    """Share of which a part of the face is covered: eyes, nose, mouth or a half."""
     border: float = 0.0
     """Share of the pictures that are made to end just beyond the face, as those of some data sets do."""
 
@@ -98,8 +103,13 @@ class Draw:
         result[:, 2] += centre - turn @ centre + shift
         return result
 
-    def change(self, pixels: np.ndarray) -> np.ndarray:
-        """Change the appearance of an upright (S, S, 3) uint8 RGB crop."""
+    def change(self, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
+        """Change the appearance of a crop.
+
+        Args:
+            pixels: (S, S, 3) uint8 RGB.
+            points: (5, 2) points of the face in it.
+        """
         rng = np.random.default_rng((self.seed, 2))
         s = self.strength
         image = pixels
@@ -122,7 +132,7 @@ class Draw:
         if rng.random() < s.video:
             image = _video(image, rng, s.video_crf)
         if rng.random() < s.drop:
-            image = _drop(image, rng)
+            image = _drop(image, points, rng)
         return image
 
 
@@ -163,12 +173,32 @@ def _video(image: np.ndarray, rng: np.random.Generator, crf: tuple[int, int]) ->
     return recompress(image[None], crf=quality, offset=(top, left))[0]
 
 
-def _drop(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Cover a rectangle (an eye, the mouth, half a face) with its mean colour."""
-    size = image.shape[0]
-    height, width = rng.uniform(0.15, 0.5, size=2) * size
-    top, left = rng.uniform(0, size - height), rng.uniform(0, size - width)
-    part = (slice(int(top), int(top + height)), slice(int(left), int(left + width)))
+def _drop(image: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Cover a part of the face with its mean colour: the eyes, the nose, the mouth, or one half.
+
+    As the winner of DFDC did (github.com/selimsef/dfdc_deepfake_challenge); the outlines follow from
+    the five points.
+    """
+    eyes, nose, mouth = points[:2], points[2:3], points[3:]
+    distance = float(np.linalg.norm(eyes[1] - eyes[0]))
+    part = DROPPED[rng.integers(len(DROPPED))]
+    if part.startswith("half"):
+        covered = _half(image.shape[0], eyes.mean(axis=0), mouth.mean(axis=0), after=part.endswith("right"))
+    else:
+        ends = {"eyes": eyes, "nose": np.stack([eyes.mean(axis=0), nose[0]]), "mouth": mouth}[part]
+        covered = np.zeros(image.shape[:2], np.uint8)
+        start, end = (tuple(round(float(v)) for v in point) for point in ends)
+        cv2.line(covered, start, end, 1, thickness=max(1, round(PART_WIDTH * distance)))
     image = image.copy()
-    image[part] = image[part].mean(axis=(0, 1))
+    chosen = covered > 0
+    if chosen.any():
+        image[chosen] = image[chosen].mean(axis=0)
     return image
+
+
+def _half(size: int, eyes: np.ndarray, mouth: np.ndarray, *, after: bool) -> np.ndarray:
+    """Return the (S, S) mask of what lies on one side of the line from between the eyes to the mouth."""
+    down = mouth - eyes
+    y, x = np.mgrid[:size, :size]
+    side = (x - eyes[0]) * down[1] - (y - eyes[1]) * down[0]
+    return (side > 0 if after else side < 0).astype(np.uint8)

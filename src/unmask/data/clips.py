@@ -169,10 +169,10 @@ def augment(
     framing: Framing = PLAIN,
 ) -> np.ndarray:
     """Cut the (T, size, size, 3) crops of T frames (H, W, 3) by five points (T, 5, 2), all by one draw."""
-    crops = [
-        draw.change(warp(pixels, draw.matrix(framing.matrix(at, size), size), size))
-        for pixels, at in zip(frames, points, strict=True)
-    ]
+    crops = []
+    for pixels, at in zip(frames, points, strict=True):
+        matrix = draw.matrix(framing.matrix(at, size), size)
+        crops.append(draw.change(warp(pixels, matrix, size), at @ matrix[:, :2].T + matrix[:, 2]))
     return np.stack(crops)
 
 

@@ -9,17 +9,17 @@ source gives as many reals as fakes, and its look says nothing about the label.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
 from unmask.data.augment import Draw, Strength
-from unmask.data.index import IndexedFace, decode
-from unmask.data.manifest import Item
+from unmask.data.index import UNREADABLE, IndexedFace, decode, read_member
+from unmask.data.manifest import DataError, Item
 from unmask.data.partswap import nearest, part_swap
 from unmask.data.selfblend import SelfBlend, lay_mesh, self_blend
 from unmask.data.selfswap import Renderer, self_swap
@@ -57,14 +57,26 @@ class Pictures:
         return {"_open": {}}
 
     def read(self, item: Item) -> np.ndarray:
-        """Return the item's picture, (H, W, 3) uint8 RGB."""
-        return decode(self.read_bytes(item))
+        """Return the item's picture, (H, W, 3) uint8 RGB.
+
+        Raises:
+            DataError: it cannot be read; the message names it.
+        """
+        data = self.read_bytes(item)
+        try:
+            return decode(data)
+        except UNREADABLE as error:
+            raise DataError(f"{item.path}: {item.member} is no readable picture ({error})") from None
 
     def read_bytes(self, item: Item) -> bytes:
-        """Return the item's picture as it is stored."""
+        """Return the item's picture as it is stored.
+
+        Raises:
+            DataError: the zip is damaged.
+        """
         if item.path not in self._open:
             self._open[item.path] = zipfile.ZipFile(item.path)
-        return self._open[item.path].read(item.member)
+        return read_member(self._open[item.path], item.path, item.member)
 
 
 class Meshes:
@@ -109,7 +121,8 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         strength: of the augmentation.
         seed: of every draw.
         sampling: "paired": a fake and the real it was made from, or one of its data set; "balanced": a fake
-            and any real; "natural": two items as they come, so that the larger class is seen more often.
+            and any real; "natural": two items as they come, so that the larger class is seen more often, the
+            fakes of the `kinds` named, whatever their shares.
         renderer: the generator of self-swaps, see `unmask.data.selfswap`.
 
     Each element is a (2, 3, size, size) uint8 tensor of pictures and their (2,) labels (1 = fake): a real
@@ -140,7 +153,7 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         self._meshes = Meshes()
         usable = [item for item in items if faces.get(item.place) is not None]
         reals = [item for item in usable if item.label == "real"]
-        self._usable = usable
+        self._natural = [item for item in usable if item.label == "real" or item.manipulation in kinds]
         self._by_name = {(item.data_set, item.name): item for item in reals}
         self._reals: dict[str, list[Item]] = {}
         for item in reals:
@@ -228,12 +241,14 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         """Cut the crop of a face out of a picture and change it, all by one draw."""
         part, corner = draw.cut(pixels, points)
         base = self._framing.matrix(points - corner, self._size)
-        return draw.change(warp(part, draw.matrix(base, self._size), self._size))
+        matrix = draw.matrix(base, self._size)
+        placed = (points - corner) @ matrix[:, :2].T + matrix[:, 2]
+        return draw.change(warp(part, matrix, self._size), placed)
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         rng = np.random.default_rng((self._seed, number))
         if self._sampling == "natural":
-            items = [self._usable[rng.integers(len(self._usable))] for _ in range(2)]
+            items = [self._natural[rng.integers(len(self._natural))] for _ in range(2)]
             crops = [self._crop(item, self._draw(rng)) for item in items]
             return _as_tensors(crops, [float(item.label == "fake") for item in items])
         real, fake = self._choose(rng)
@@ -252,6 +267,19 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 def _as_tensors(crops: Sequence[np.ndarray], labels: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.from_numpy(np.stack(crops)).permute(0, 3, 1, 2), torch.tensor(labels)
+
+
+def said_plainly(loader: Iterable[Any]) -> Iterator[Any]:
+    """Iterate over a loader; of an error in a loading process its sentence remains, without a traceback.
+
+    Raises:
+        DataError: a picture cannot be read.
+    """
+    try:
+        yield from loader
+    except DataError as error:
+        sentence = str(error).rstrip().splitlines()[-1]
+        raise DataError(sentence.removeprefix(f"{DataError.__module__}.DataError: ")) from None
 
 
 class Numbers(Sampler[int]):

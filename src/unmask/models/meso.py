@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unmask.models.network import Network
-from unmask.models.registry import Preprocessing, register
+from unmask.models.registry import PUBLISHED_MARGIN, Preprocessing, register
 from unmask.models.weights import rename_modules, without_prefix
 
 SIDE = 256
@@ -157,14 +157,14 @@ class Meso(Network):
         return renamed
 
 
-@register(Preprocessing(SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+@register(Preprocessing(SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), PUBLISHED_MARGIN))
 def meso4(num_classes: int = 1) -> Meso:
     """Meso-4: 27,977 parameters with one output."""
     first, second = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 5, padding=2)
     return Meso((first, 8), (second, 8), num_classes=num_classes)
 
 
-@register(Preprocessing(SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)))
+@register(Preprocessing(SIDE, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), PUBLISHED_MARGIN))
 def mesoinception4(num_classes: int = 1) -> Meso:
     """MesoInception-4: 28,615 parameters with one output."""
     first, second = Inception(3, (1, 4, 4, 2)), Inception(11, (2, 4, 4, 2))

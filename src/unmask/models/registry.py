@@ -9,19 +9,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from unmask.faces.align import MARGIN
 from unmask.models.network import Network
 
 MODULES = ("dct_cnn", "efficientnet", "f3net", "meso", "spsl", "srm", "xception")
 """The files of this folder that register architectures: a new architecture adds its name here."""
 
 
+PUBLISHED_MARGIN = 4.0
+"""DeepfakeBench (2307.01426) takes 1.3 times the template of `faces.align`, 4.13 distances between the eyes,
+for its detectors; wider crops than 4 are not cut here."""
+
+
 @dataclass(frozen=True)
 class Preprocessing:
-    """What an architecture expects of its input: side in pixels, and mean and deviation of RGB in 0..1."""
+    """What an architecture expects of its input: side in pixels, and mean and deviation of RGB in 0..1.
+
+    `margin`: side of the crop that it is trained on unless another is given, as a multiple of the distance
+    between the eyes; the product's plain crop, or that of the published detectors (`PUBLISHED_MARGIN`).
+    """
 
     input_size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+    margin: float = MARGIN
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,16 @@ WRAPPERS = ("state_dict", "model_state_dict", "model", "net")
 """Names under which training programs store the weights beside other things."""
 LISTED = 5
 """So many names of each sort are listed in a message."""
+TORCH = (b"PK\x03\x04", b"\x80")
+"""How files of `torch.save` begin."""
+OTHERS = {
+    b"<": "is a web page and no file of weights; download the file itself",
+    b"\x89hdf": "is a file of Keras (HDF5), which is not read here; give weights that PyTorch wrote",
+    b"version https://git-lfs": "is a pointer of Git LFS and no file of weights; fetch the file itself",
+}
+"""How other files begin that are taken for weights, in lower case."""
+DAMAGE = ("Unsupported operand", "truncated")
+"""Words of what is raised of a damaged pickle, and not of one with objects inside."""
 COUNTER = "num_batches_tracked"
 """A batch normalisation's counter: PyTorch before 0.4.1 did not write it, and evaluation does not read it."""
 PACKAGED = {
@@ -68,10 +78,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        _check_kind(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except FileNotFoundError:
         raise WeightsError(f"{path}: no such file") from None
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError as error:
+        if any(word in str(error) for word in DAMAGE):
+            raise WeightsError(f"{path}: is damaged; copy or download it again") from None
         raise WeightsError(
             f"{path}: holds Python objects, which are not run here; save its state_dict() alone, "
             "where the file comes from"
@@ -88,6 +103,22 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise WeightsError(f"{path}: holds no weights by name")
     return tensors
+
+
+def _check_kind(path: Path) -> None:
+    """Refuse, by what it is, a file that does not begin as `torch.save` does (a zip; once a pickle).
+
+    Raises:
+        WeightsError: says what the file is where that can be told.
+    """
+    with path.open("rb") as file:
+        begin = file.read(64).lstrip()
+    if begin.startswith(TORCH):
+        return
+    for start, what in OTHERS.items():
+        if begin.lower().startswith(start):
+            raise WeightsError(f"{path}: {what}")
+    raise WeightsError(f"{path}: {'is empty' if not begin else 'is no file of weights that PyTorch wrote'}")
 
 
 def load_weights(model: Network, path: Path) -> bool:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from unmask.models.network import Network
-from unmask.models.registry import Preprocessing, register
+from unmask.models.registry import PUBLISHED_MARGIN, Preprocessing, register
 from unmask.models.weights import rename_modules, without_prefix
 
 ENTRY = (128, 256, 728)
@@ -165,7 +165,10 @@ class Xception(Network):
         return names
 
 
-@register(Preprocessing(299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)), aliases=("xceptionnet", "legacy_xception"))
+@register(
+    Preprocessing(299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), PUBLISHED_MARGIN),
+    aliases=("xceptionnet", "legacy_xception"),
+)
 def xception(num_classes: int = 1) -> Xception:
     """Xception: 22.9 million parameters with 1000 classes."""
     return Xception(num_classes)

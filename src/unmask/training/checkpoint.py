@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
+from unmask.media.output import OutputError, atomic_path
 from unmask.models import sequences
 from unmask.models.network import Network
 from unmask.models.registry import create
@@ -45,15 +48,40 @@ class Header:
 
 
 class CheckpointError(Exception):
-    """A checkpoint cannot be used; the message is one line and names the file."""
+    """A checkpoint cannot be used or written; the message is one line and names the file."""
 
 
 def save(path: Path, model: nn.Module, header: Header) -> None:
-    """Write the weights and their header; a run that dies while writing leaves the old file."""
-    part = path.with_name(path.name + ".part")
+    """Write the weights and their header; a run that dies while writing leaves the old file.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
     tensors = {k: v.detach().contiguous().clone() for k, v in model.state_dict().items()}
-    save_file(tensors, part, metadata={"format": FORMAT, "header": json.dumps(asdict(header))})
-    part.replace(path)
+    with _whole(path) as part:
+        save_file(tensors, part, metadata={"format": FORMAT, "header": json.dumps(asdict(header))})
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Give a temporary path that becomes `path` when the block ends well (`atomic_path`).
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    try:
+        with atomic_path(path) as part:
+            yield part
+    except OutputError as error:
+        raise CheckpointError(str(error)) from None
+    except (SafetensorError, RuntimeError, OSError) as error:  # what libraries make of a full disk
+        raise CheckpointError(
+            f"{path}: cannot be written; is the disk full? ({_first_line(error)})"
+        ) from None
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def read_header(path: Path) -> Header:
@@ -71,10 +99,13 @@ def read_header(path: Path) -> Header:
         raise CheckpointError(f"{path}: not a readable safetensors checkpoint ({error})") from None
     if metadata.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of unmask (format {metadata.get('format')!r})")
-    fields = json.loads(metadata["header"])
-    for name in ("mean", "std", "classes"):
-        fields[name] = tuple(fields[name])
-    return Header(**fields)
+    try:
+        fields = json.loads(metadata["header"])
+        for name in ("mean", "std", "classes"):
+            fields[name] = tuple(fields[name])
+        return Header(**fields)
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: its header is damaged ({_first_line(error)})") from None
 
 
 def load(path: Path) -> tuple[Network, Header]:
@@ -134,6 +165,26 @@ def _fill(model: nn.Module, path: Path, header: Header) -> None:
     model.load_state_dict(weights)
 
 
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write what a run goes on from: tensors and plain values; the old file stays until it is whole.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    with _whole(path) as part:
+        torch.save(dict(state), part)
+
+
 def load_state(path: Path) -> dict[str, Any]:
-    """Load optimiser state written by `torch.save`, refusing anything but tensors and plain values."""
-    return torch.load(path, weights_only=True)
+    """Load what `save_state` wrote, refusing anything but tensors and plain values.
+
+    Raises:
+        CheckpointError: the file is damaged, or holds something else.
+    """
+    try:
+        state = torch.load(path, weights_only=True)
+        if isinstance(state, dict):
+            return state
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError):
+        pass
+    raise CheckpointError(f"{path}: is damaged, or no state of a run; remove it to begin anew")

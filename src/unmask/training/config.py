@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from unmask.data.augment import Strength
 from unmask.faces.align import MARGIN, Framing
@@ -58,8 +60,8 @@ class TrainingConfig(Optimising):
     """
 
     model: str = "efficientnet_lite0"
-    pretrained: bool = True
-    """Start from the ImageNet weights that are packaged for the architecture."""
+    pretrained: bool | None = None
+    """Start from the ImageNet weights that are packaged for the architecture; None: where there are some."""
     weights: str | None = None
     """A file in one of the well-known public formats to start from instead."""
     initial: str | None = None
@@ -72,8 +74,8 @@ class TrainingConfig(Optimising):
     blend_sources: dict[str, float] = Field(default_factory=dict)
     renderer: str | None = None
     """The autoencoder that draws self-swaps (`unmask.training.autoencoder`)."""
-    margin: float = Field(default=round(MARGIN, 4), ge=1.5, le=4)
-    """Side of the crops as a multiple of the distance between the eyes."""
+    margin: float | None = Field(default=None, ge=1.5, le=4)
+    """Side of the crops as a multiple of the distance between the eyes; None: the architecture's."""
     upright: bool = False
     """Crops that are not turned, and not scaled where that goes (`unmask.faces.align.crop_matrix`)."""
     leave_out: list[str] = Field(default_factory=list)
@@ -87,7 +89,8 @@ class TrainingConfig(Optimising):
     """A real and the fake made from it; a real and a fake of any source; or all pictures as they come."""
     augmentation: Strength = Strength()
 
-    phases: list[Phase] = [Phase(until=1.0, size=160)]
+    phases: list[Phase] | None = Field(default=None, min_length=1)
+    """None: one, at the architecture's size."""
     steps: int = Field(default=5000, ge=1)
     epochs: float | None = Field(default=None, gt=0)
     minutes: float | None = Field(default=None, gt=0)
@@ -126,29 +129,66 @@ class TrainingConfig(Optimising):
             )
         if self.optimiser == "sam" and self.precision == "fp16":
             raise ValueError("sam takes two gradients a step, which the scaling of fp16 does not allow")
-        if self.mix_up and self.teacher is not None:
-            raise ValueError("mix_up and teacher exclude each other")
         return self
 
-    @classmethod
-    def read(cls, path: Path) -> TrainingConfig:
-        """Read a JSON configuration.
+    def phase(self, progress: float) -> Phase:
+        """Return the phase at a share of the run (0..1).
 
         Raises:
-            ValueError: the file is no valid configuration (the message names the field).
+            ValueError: it is still left to the architecture (`unmask.training.begin.fill_in`).
         """
-        return cls.model_validate(json.loads(path.read_text()))
-
-    def phase(self, progress: float) -> Phase:
-        """Return the phase at a share of the run (0..1)."""
+        if not self.phases:
+            raise ValueError("phases: not chosen yet")
         return next((p for p in self.phases if progress < p.until), self.phases[-1])
 
     @property
     def framing(self) -> Framing:
-        """How the faces are cut."""
-        return Framing(self.margin, self.upright)
+        """How the faces are cut; the product's plain crop where no margin is given."""
+        return Framing(round(MARGIN, 4) if self.margin is None else self.margin, self.upright)
 
     @property
     def size(self) -> int:
         """Side of the crops that the finished network sees."""
-        return self.phases[-1].size
+        return self.phase(1.0).size
+
+
+Settings = TypeVar("Settings", bound=BaseModel)
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings of a JSON file.
+
+    Raises:
+        ValueError: the file is missing or holds no JSON object; the message names it.
+    """
+    try:
+        settings = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: cannot be read as JSON ({error})") from None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path}: holds no settings by name, as configs/visual.json does")
+    return settings
+
+
+def checked(kind: type[Settings], settings: Mapping[str, Any]) -> Settings:
+    """Make a configuration of settings.
+
+    Raises:
+        ValueError: a setting is unknown or wrong; one line names each.
+    """
+    try:
+        return kind.model_validate(settings)
+    except ValidationError as error:
+        raise ValueError("; ".join(_said(kind, each) for each in error.errors())) from None
+
+
+def _said(kind: type[BaseModel], error: Any) -> str:
+    """Say in words what one error of pydantic's says."""
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(place, kind.model_fields, n=1)
+        return f"{place}: no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    words = error["msg"].removeprefix("Value error, ")
+    return f"{place}: {words}, not {error['input']!r}" if place else words

@@ -24,7 +24,7 @@ from unmask.training.optimiser import (
 
 
 def normalise(pixels: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Map (N, 3, H, W) uint8 RGB to the float32 input of a network, channels last in memory."""
+    """Map (N, 3, H, W) RGB in 0..255 to the float32 input of a network, channels last in memory."""
     x = pixels.to(torch.float32, memory_format=torch.channels_last)
     scale = torch.tensor(std, device=x.device).view(1, 3, 1, 1) * 255
     return (x - torch.tensor(mean, device=x.device).view(1, 3, 1, 1) * 255) / scale
@@ -38,7 +38,7 @@ class Teacher:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
-        """Return the logits (N,) of (N, 3, H, W) uint8 RGB."""
+        """Return the logits (N,) of (N, 3, H, W) RGB in 0..255."""
         self._network.to(pixels.device)
         return self._network(normalise(pixels, *self._preprocessing)).flatten()
 
@@ -112,18 +112,26 @@ class DetectorModule(lightning.LightningModule):
             with frozen_statistics(self.network):
                 self.manual_backward(loss_of())
             self._sharpness.descend()
-        self.clip_gradients(optimiser, gradient_clip_val=self._config.clip, gradient_clip_algorithm="norm")
+        # In fp16 the gradients are still scaled here: Lightning undoes that within the step.
+        largest = self._config.clip * self._gradient_scale()
+        self.clip_gradients(optimiser, gradient_clip_val=largest, gradient_clip_algorithm="norm")
         optimiser.step()
         self.steps_taken += 1
         self.average.update(self.network, self.steps_taken)
         return loss.detach()
 
+    def _gradient_scale(self) -> float:
+        """Return the factor that keeps small gradients within fp16; 1 in other number formats."""
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        return 1.0 if scaler is None else scaler.get_scale()
+
     def _objective(self, pixels: Tensor, targets: Tensor) -> Callable[[], Tensor]:
         """Return a function of no argument: the loss of this batch at the network's present weights."""
         config = self._config
-        x = normalise(pixels, self._preprocessing.mean, self._preprocessing.std)
         if config.mix_up:
-            x, targets = mix_up(x, targets, config.mix_up)
+            # Before the normalisation, so that a teacher with another one answers the mixed pictures too.
+            pixels, targets = mix_up(pixels.float(), targets, config.mix_up)
+        x = normalise(pixels, self._preprocessing.mean, self._preprocessing.std)
         taught = None if self._teacher is None else self._teacher(pixels)
 
         def loss() -> Tensor:

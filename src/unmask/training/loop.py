@@ -30,17 +30,17 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from unmask.data.manifest import Item, thin
-from unmask.data.pairs import CropDataset, Faces, Numbers, PairDataset
+from unmask.data.pairs import CropDataset, Faces, Numbers, PairDataset, said_plainly
 from unmask.faces.align import Framing
-from unmask.models.network import Network
+from unmask.media.output import atomic_path
 from unmask.models.registry import Preprocessing, architecture, create
-from unmask.models.weights import load_weights, packaged_weights
 from unmask.training import autoencoder, checkpoint
+from unmask.training.begin import STATE, Start, origin
 from unmask.training.config import Phase, TrainingConfig
 from unmask.training.curve import draw_curve
-from unmask.training.detector import DetectorModule, Teacher, normalise
+from unmask.training.detector import DetectorModule, normalise
 from unmask.training.optimiser import set_frozen
-from unmask.training.precision import LIGHTNING, fastest_precision
+from unmask.training.precision import LIGHTNING, device_of, fastest_precision
 
 FEW_GROUPS = 50
 """The groups of a data set with no more than these are named in the checkpoint: a test leaves them out."""
@@ -52,7 +52,6 @@ FIRST_CHUNK = 25
 """Batches before the first look at the clock, where it ends the run: how long they take is not known yet."""
 TUNE_PICTURES = 300
 """Pictures of each data set and manipulation of *tune* that are looked at during the run."""
-STATE = "state.pt"
 
 
 def train(
@@ -61,6 +60,7 @@ def train(
     faces: Faces,
     folder: Path,
     *,
+    start: Start,
     report: Callable[[str], None],
 ) -> Path:
     """Train a detector and return its best checkpoint; goes on where an earlier run in `folder` stopped.
@@ -70,38 +70,41 @@ def train(
         items: items of the splits *train* and *tune*.
         faces: their found faces.
         folder: where the run lives.
+        start: what it starts from, see `unmask.training.begin`.
         report: called with one line of progress at a time.
 
     Raises:
+        CheckpointError: a checkpoint or the state of the run cannot be written.
         FloatingPointError: the loss is not a number; the last checkpoint stays as it was.
-        ValueError: weights to start from do not fit, or a setting asks for what the network lacks.
+        OutputError: the folder cannot be written to.
+        ValueError: no face was found in *tune*, or a setting asks for what the network lacks.
     """
+    tune = thin([item for item in items if item.split == "tune"], TUNE_PICTURES, seed=config.seed)
+    if not any(faces.get(item.place) for item in tune):
+        raise ValueError(f"no face was found in any of the {len(tune)} pictures of the tune fold")
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "configuration.json").write_text(config.model_dump_json(indent=2))
-    torch.manual_seed(config.seed)
+    with atomic_path(folder / "configuration.json") as part:
+        part.write_text(config.model_dump_json(indent=2))
     torch.set_num_threads(config.threads)
     # Loading processes are forked, and a forked copy of OpenCV's thread pool would wait for ever.
     cv2.setNumThreads(1)
     preprocessing = architecture(config.model).preprocessing
-    network = create(config.model)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     train_items = [item for item in items if item.split == "train"]
     clock = _Clock(config, _length(config, train_items))
-    state = checkpoint.load_state(folder / STATE) if (folder / STATE).exists() else None
-    if state is None:
-        _initialise(network, config)
-    else:
-        network.load_state_dict(state["model"])
+    state = start.state
+    if state is not None:
         clock.step, clock.spent = state["step"], state["seconds"]
         report(f"going on at step {clock.step}")
-    teacher = _teacher(config)
-    module = DetectorModule(config, network, preprocessing, progress=lambda: clock.progress, teacher=teacher)
+    module = DetectorModule(
+        config, start.network, preprocessing, progress=lambda: clock.progress, teacher=start.teacher
+    )
     run = _Run(config, clock, module, train_items, faces, folder, report, preprocessing)
-    run.tune = thin([item for item in items if item.split == "tune"], TUNE_PICTURES, seed=config.seed)
+    run.tune, run.origin = tune, origin(config, items)
     if state is not None:
         run.restore(state)
-    if clock.progress < 1:
-        _trainer(config, run, network, folder, report).fit(module, train_dataloaders=run.loader())
+    if not run.ended:
+        run.precision = run.precision or _precision(config, start.network, report)
+        _trainer(config, run, folder).fit(module, train_dataloaders=run.loader())
     draw_curve(folder / "log.csv", folder / "curve.png")
     return folder / "best.safetensors"
 
@@ -158,18 +161,32 @@ class _Run(lightning.Callback):
         preprocessing: Preprocessing,
     ) -> None:
         self.tune: list[Item] = []
+        self.origin: dict[str, Any] = {}
+        self.precision = ""
         self._config, self._clock, self._module = config, clock, module
         self._items, self._faces, self._folder, self._report = items, faces, folder, report
         self._preprocessing = preprocessing
         self._best, self._stale, self._tuned = -math.inf, 0, dict[str, float]()
         self._losses: list[Tensor] = []
+        self._pending: tuple[float, float] | None = None
+        """Loss and speed of the last stretch, while the network after it is still to be evaluated."""
         self._begun, self._pace = 0.0, 0.0
         self._optimiser: dict[str, Any] | None = None
+        self._scaler: dict[str, Any] = {}
         self._averaged = create(config.model)
 
     @property
     def _phase(self) -> Phase:
         return self._config.phase(self._clock.progress)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to be done: all steps are taken, or no gain was seen for too long."""
+        return self._pending is None and (self._clock.progress >= 1 or self._out_of_patience)
+
+    @property
+    def _out_of_patience(self) -> bool:
+        return self._config.patience is not None and self._stale >= self._config.patience
 
     def loader(self) -> Any:
         """Return what Lightning asks for a loader at every epoch: the next stretch of pairs."""
@@ -179,8 +196,10 @@ class _Run(lightning.Callback):
         """Take up what an earlier sitting saved."""
         self._module.average.state = dict(state["average"])
         self._module.steps_taken = state["step"]
-        self._best, self._stale = state["best"], state["stale"]
+        self._best, self._stale, self._tuned = state["best"], state["stale"], dict(state["tuned"])
+        self._pending = state["pending"]
         self._optimiser = state["optimiser"]
+        self.precision, self._scaler = state["precision"], state["scaler"]
 
     def batches(self, rank: int, ranks: int) -> DataLoader[tuple[Tensor, Tensor]]:
         """Return the batches of the next stretch for one of several devices."""
@@ -212,6 +231,14 @@ class _Run(lightning.Callback):
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         if self._optimiser is not None:
             trainer.optimizers[0].load_state_dict(self._optimiser)
+        if self._scaler:
+            trainer.precision_plugin.load_state_dict(self._scaler)
+        if trainer.is_global_zero:
+            logged = self._clock.step if self._pending is None else self._clock.step - 1
+            _rewind_log(self._folder / "log.csv", logged)
+        if self._pending is not None:
+            self._look(trainer)
+            trainer.should_stop = bool(trainer.strategy.broadcast(self.ended))
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         phase = self._phase
@@ -241,19 +268,31 @@ class _Run(lightning.Callback):
             )
         finished = self._clock.progress >= 1
         if self._clock.step % self._config.evaluate_every < len(self._losses) or finished:
-            if trainer.is_global_zero:
-                self._evaluate(trainer, loss, speed, phase)
-            self._best, self._stale = trainer.strategy.broadcast((self._best, self._stale))
+            self._pending = loss, speed
+        # Saved before the evaluation too: what ends the run there does not cost the steps.
+        self._keep(trainer)
+        self._look(trainer)
+        trainer.should_stop = bool(trainer.strategy.broadcast(finished or self._out_of_patience))
+
+    def _look(self, trainer: lightning.Trainer) -> None:
+        """Evaluate the network where that is due, and keep what came out."""
+        if self._pending is None:
+            return
+        if trainer.is_global_zero:
+            self._evaluate(trainer, *self._pending)
+        self._pending = None
+        self._best, self._stale = trainer.strategy.broadcast((self._best, self._stale))
+        self._keep(trainer)
+        if self._out_of_patience and trainer.is_global_zero:
+            self._report(f"no better tune figure in {self._stale} evaluations: the run ends")
+
+    def _keep(self, trainer: lightning.Trainer) -> None:
         if trainer.is_global_zero:
             self._save("last.safetensors")
             self._save_state(trainer)
-        if self._config.patience is not None and self._stale >= self._config.patience:
-            finished = True
-            if trainer.is_global_zero:
-                self._report(f"no better tune figure in {self._stale} evaluations: the run ends")
-        trainer.should_stop = bool(trainer.strategy.broadcast(finished))
 
-    def _evaluate(self, trainer: lightning.Trainer, loss: float, speed: float, phase: Phase) -> None:
+    def _evaluate(self, trainer: lightning.Trainer, loss: float, speed: float) -> None:
+        phase = self._phase
         self._averaged.load_state_dict(self._module.average.state)
         self._averaged.to(self._module.device)
         items, logits = predict(
@@ -266,13 +305,23 @@ class _Run(lightning.Callback):
             std=self._preprocessing.std,
         )
         self._tuned = auc_by_kind(items, logits)
-        mean = float(np.mean(list(self._tuned.values()))) if self._tuned else 0.0
-        self._report(f"tune AUC {mean:.4f}  " + "  ".join(f"{k} {v:.3f}" for k, v in self._tuned.items()))
+        figures = dict(self._tuned)
+        if self._tuned:
+            mean = figures["tune AUC"] = float(np.mean(list(self._tuned.values())))
+            self._report(f"tune AUC {mean:.4f}  " + "  ".join(f"{k} {v:.3f}" for k, v in self._tuned.items()))
+        else:
+            self._report(
+                f"tune: too few pictures for a figure (of each kind at least {FEWEST_FAKES} fakes, and "
+                "reals): the last network counts as the best"
+            )
         _log(self._folder / "log.csv", self._clock.step, loss, speed, self._tuned)
         if trainer.logger is not None:
-            values = {"loss": loss, "pictures per second": speed, "tune AUC": mean}
-            trainer.logger.log_metrics(values | self._tuned, step=self._clock.step)
+            values = {"loss": loss, "pictures per second": speed}
+            trainer.logger.log_metrics(values | figures, step=self._clock.step)
         if phase.size != self._config.size:
+            return
+        if not self._tuned:
+            self._save("best.safetensors")
             return
         self._stale += 1
         if mean > self._best:
@@ -286,7 +335,7 @@ class _Run(lightning.Callback):
             input_size=self._config.size,
             mean=self._preprocessing.mean,
             std=self._preprocessing.std,
-            crop_margin=self._config.margin,
+            crop_margin=self._config.framing.margin,
             upright=self._config.upright,
             classes=("real", "fake"),
             version=version("unmask"),
@@ -299,9 +348,8 @@ class _Run(lightning.Callback):
         checkpoint.save(self._folder / name, self._averaged, header)
 
     def _save_state(self, trainer: lightning.Trainer) -> None:
-        path = self._folder / STATE
-        part = path.with_suffix(".part")
-        torch.save(
+        checkpoint.save_state(
+            self._folder / STATE,
             {
                 "model": self._module.network.state_dict(),
                 "optimiser": trainer.optimizers[0].state_dict(),
@@ -310,10 +358,13 @@ class _Run(lightning.Callback):
                 "seconds": self._clock.seconds,
                 "best": self._best,
                 "stale": self._stale,
-            },
-            part,
+                "tuned": self._tuned,
+                "pending": self._pending,
+                "precision": self.precision,
+                "scaler": trainer.precision_plugin.state_dict(),
+            }
+            | self.origin,
         )
-        part.replace(path)
 
 
 class _Stretches:
@@ -325,30 +376,36 @@ class _Stretches:
     def __iter__(self) -> Any:
         ranks = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
         rank = torch.distributed.get_rank() if ranks > 1 else 0
-        return iter(self._run.batches(rank, ranks))
+        return said_plainly(self._run.batches(rank, ranks))
 
 
-def _trainer(
-    config: TrainingConfig, run: _Run, network: Network, folder: Path, report: Callable[[str], None]
-) -> lightning.Trainer:
+def _precision(config: TrainingConfig, network: nn.Module, report: Callable[[str], None]) -> str:
+    """Return the number format of a run, by measurement where it is left open."""
+    if config.precision != "auto":
+        return config.precision
+    precision, seconds = fastest_precision(
+        network.to(device_of(config)),
+        size=config.phase(0.0).size,
+        batch=config.batch_size,
+        device=device_of(config),
+        fp16=config.optimiser != "sam",
+    )
+    listed = ", ".join(f"{name} {second * 1000:.0f} ms" for name, second in seconds.items())
+    report(f"precision {precision}: a step takes {listed}")
+    return precision
+
+
+def _trainer(config: TrainingConfig, run: _Run, folder: Path) -> lightning.Trainer:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", module="lightning")
-    precision: str = config.precision
-    if precision == "auto":
-        device = torch.device("cuda" if config.accelerator != "cpu" and torch.cuda.is_available() else "cpu")
-        precision, seconds = fastest_precision(
-            network.to(device), size=config.phases[0].size, batch=config.batch_size, device=device
-        )
-        listed = ", ".join(f"{name} {second * 1000:.0f} ms" for name, second in seconds.items())
-        report(f"precision {precision}: a step takes {listed}")
     many = config.devices * config.nodes > 1
     return lightning.Trainer(
         accelerator=config.accelerator,
         devices=config.devices,
         num_nodes=config.nodes,
         strategy="ddp_find_unused_parameters_true" if many else "auto",
-        precision=LIGHTNING[precision],  # type: ignore[arg-type]
+        precision=LIGHTNING[run.precision],  # type: ignore[arg-type]
         max_epochs=-1,
         logger=TensorBoardLogger(folder, name="", version="tensorboard"),
         callbacks=[run],
@@ -378,7 +435,7 @@ def predict(
     device = next(model.parameters()).device
     logits = [
         model(normalise(pixels.to(device), mean, std)).flatten().cpu()
-        for pixels, _ in DataLoader(data, batch_size=64, num_workers=1)
+        for pixels, _ in said_plainly(DataLoader(data, batch_size=64, num_workers=1))
     ]
     return data.items, torch.cat(logits).numpy()
 
@@ -386,12 +443,14 @@ def predict(
 def auc_by_kind(items: Sequence[Item], logits: np.ndarray) -> dict[str, float]:
     """Return the AUC of each kind of fake against the reals of its data set (all reals if none).
 
-    Kinds with fewer than `FEWEST_FAKES` fakes are left out.
+    Kinds with fewer than `FEWEST_FAKES` fakes are left out, and all where there are no reals.
     """
     label = np.array([item.label == "fake" for item in items])
     data_set = np.array([item.data_set for item in items])
     kind = np.array([item.manipulation for item in items])
-    result = {}
+    result: dict[str, float] = {}
+    if label.all():
+        return result
     for name in sorted(set(kind[label])):
         fakes = kind == name
         if fakes.sum() < FEWEST_FAKES:
@@ -421,29 +480,6 @@ def _length(config: TrainingConfig, items: Sequence[Item]) -> int:
     return max(1, round(config.epochs * 2 * (fakes or len(items)) / config.batch_size))
 
 
-def _initialise(network: Network, config: TrainingConfig) -> None:
-    if config.initial is not None:
-        network.load_state_dict(checkpoint.load(Path(config.initial))[0].state_dict())
-    elif config.weights is not None:
-        load_weights(network, Path(config.weights))
-    elif config.pretrained:
-        path = packaged_weights(config.model)
-        if path is None:
-            raise ValueError(
-                f"no ImageNet weights are packaged for {config.model}: give a file (--weights), or train "
-                "from scratch (--no-pretrained)"
-            )
-        load_weights(network, path)
-
-
-def _teacher(config: TrainingConfig) -> Teacher | None:
-    if config.teacher is None:
-        return None
-    model, header = checkpoint.load(Path(config.teacher))
-    assert isinstance(model, Network)
-    return Teacher(model, (header.mean, header.std))
-
-
 def _count(items: Sequence[Item]) -> list[dict[str, Any]]:
     counts: dict[tuple[str, str], int] = {}
     for item in items:
@@ -458,6 +494,20 @@ def _few_groups(items: Sequence[Item]) -> list[str]:
     for item in items:
         groups.setdefault(item.data_set, set()).add(item.group)
     return sorted(set().union(*(names for names in groups.values() if len(names) <= FEW_GROUPS)))
+
+
+def _rewind_log(path: Path, step: int) -> None:
+    """Leave out the rows after a step: of evaluations that a run which was killed did not keep."""
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        names, *rows = list(csv.reader(file)) or [[]]
+    kept = [row for row in rows if int(row[0]) <= step]
+    if not kept:
+        path.unlink()
+    elif len(kept) < len(rows):
+        with atomic_path(path) as part, part.open("w", newline="") as file:
+            csv.writer(file).writerows([names, *kept])
 
 
 def _log(path: Path, step: int, loss: float, speed: float, metrics: Mapping[str, float]) -> None:

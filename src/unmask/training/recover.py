@@ -119,7 +119,7 @@ def _header(card: Card, name: str, number: int, count: int) -> checkpoint.Header
         input_size=card.input_size if config is None else config.size,
         mean=card.mean,
         std=card.std,
-        crop_margin=card.crop.margin if config is None else config.margin,
+        crop_margin=card.crop.margin if config is None else config.framing.margin,
         upright=card.crop.upright if config is None else config.upright,
         classes=(real, fake),
         version=card.version,

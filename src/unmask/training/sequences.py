@@ -52,7 +52,7 @@ from unmask.runtime.card import WEIGHTS
 from unmask.runtime.network import VisualNetwork
 from unmask.training import checkpoint
 from unmask.training.archives import find_archives
-from unmask.training.config import Optimising
+from unmask.training.config import Optimising, checked
 from unmask.training.curve import draw_curve
 from unmask.training.objective import focal_loss, smooth
 from unmask.training.optimiser import Average, learning_rate, make_optimiser
@@ -285,7 +285,7 @@ def run(
         WeightError: the frame network cannot be used.
     """
     archives = find_archives(paths)
-    config = SequenceConfig.model_validate(settings | {"archives": [path.name for path in archives]})
+    config = checked(SequenceConfig, settings | {"archives": [path.name for path in archives]})
     found = architecture(config.model)
     sequences = [s for path in archives for s in read_sequences(path) if s.split in config.splits]
     _check_density(sequences, config)
@@ -553,17 +553,15 @@ def _restore(path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, a
 def _save_state(
     path: Path, network: nn.Module, optimiser: torch.optim.Optimizer, average: Average, step: int
 ) -> None:
-    part = path.with_suffix(".part")
-    torch.save(
+    checkpoint.save_state(
+        path,
         {
             "model": network.state_dict(),
             "optimiser": optimiser.state_dict(),
             "average": average.state,
             "step": step,
         },
-        part,
     )
-    part.replace(path)
 
 
 def _save(
