@@ -257,3 +257,4 @@ def test_in_a_clip_the_companion_says_nothing(tmp_path):
         analyser.observe(frame(118, k), [face(7, time=float(k))])
     (found,) = analyser.conclude()
     assert found.measurements["logit"].value == pytest.approx(-1, abs=1e-4)
+    assert [card.name for card in analyser.cards] == ["tiny"]

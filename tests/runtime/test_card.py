@@ -11,10 +11,17 @@ from unmask.runtime.card import WEIGHTS, WeightError, embedded, load_card, sha25
 
 def test_every_embedded_network_has_a_card_that_fits():
     cards = {card.file: card for card in embedded()}
-    assert set(cards) == {path.name for path in WEIGHTS.glob("*.onnx")} | {"frequency.json"}
+    networks = [path for ending in ("*.onnx", "*.onnx.gz") for path in WEIGHTS.glob(ending)]
+    assert set(cards) == {path.name for path in networks} | {"frequency.json"}
     for card in cards.values():
         verify(card)
         assert card.licence
+
+
+def test_the_visual_files_are_small_and_belong_together():
+    visual, companion = WEIGHTS / "visual.onnx", WEIGHTS / "companion.onnx.gz"
+    assert visual.stat().st_size + companion.stat().st_size < 20e6
+    assert load_card(visual).depends[companion.name] == sha256(companion)
 
 
 def test_face_networks_carry_the_hashes_of_their_origin():

@@ -6,6 +6,7 @@ import gzip
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 import tiny_networks
 from unmask.runtime.card import WeightError, load_card
@@ -54,10 +55,25 @@ def test_a_damaged_companion_is_refused_with_the_visual_network(tmp_path):
         companion_of(load_card(visual))
 
 
-def test_a_network_without_map_is_no_companion(tmp_path):
-    path = packed(tmp_path, crop=None)
+def test_a_card_without_crop_is_refused(tmp_path):
     with pytest.raises(WeightError, match="must state crop"):
-        Companion(path)
+        Companion(packed(tmp_path, crop=None))
+
+
+def test_a_network_without_map_is_no_companion(tmp_path):
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 3, 32, 32])
+    logit = helper.make_tensor_value_info("logit", TensorProto.FLOAT, None)
+    nodes = [helper.make_node("ReduceMean", ["pixels"], ["logit"], axes=[1, 2, 3], keepdims=0)]
+    model = helper.make_model(
+        helper.make_graph(nodes, "x", [pixels], [logit]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    path = tmp_path / "other.onnx"
+    path.write_bytes(model.SerializeToString())
+    tiny_networks.write_card(path)
+    with pytest.raises(WeightError, match=r"not a companion \(no map\)"):
+        Companion(path).infer(np.zeros((1, 32, 32, 3), np.uint8))
 
 
 def test_maps_of_unlike_size_add_and_keep_their_means():

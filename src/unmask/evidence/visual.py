@@ -21,7 +21,7 @@ from unmask.evidence.registry import Options
 from unmask.faces.align import Framing
 from unmask.faces.face import Face
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
-from unmask.runtime.card import WEIGHTS, WeightError
+from unmask.runtime.card import WEIGHTS, Card, WeightError
 from unmask.runtime.companion import add_maps, companion_of
 from unmask.runtime.network import VisualNetwork
 from unmask.signals.logistic import expit
@@ -62,7 +62,7 @@ class Visual:
         )
         card = self._network.card
         self._companion = companion_of(card, threads=options.threads, device=options.device)
-        self.cards = (card,) if self._companion is None else (card, self._companion.card)
+        self.cards: tuple[Card, ...] = (card,)
         self.settings = load_settings(card)
         self._combine = AGGREGATIONS[self.settings.aggregation]
         self._on_heat = options.on_heat
@@ -79,6 +79,9 @@ class Visual:
     def begin(self, media: Media) -> None:
         """Start a file."""
         self._picture = media.kind == "picture"
+        self.cards = (self._network.card,)
+        if self._picture and self._companion is not None:
+            self.cards += (self._companion.card,)
         self._tracks = {}
         self._pending = []
 

@@ -7,8 +7,10 @@ that logit. `unmask.training.companion` makes it.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -17,6 +19,9 @@ from unmask.faces.align import Framing, crop
 from unmask.runtime.card import WEIGHTS, Card, WeightError, load_card, verify
 from unmask.runtime.network import INPUT
 from unmask.runtime.session import open_session
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 OUTPUTS = ("logit", "map")
 
@@ -30,14 +35,14 @@ class Opinion:
 
 
 class Companion:
-    """An exported companion, checked against its card and the contract above.
+    """An exported companion, checked against its card, and against the contract above when it is first asked.
 
     Args:
         path: its file; the card lies beside it.
         threads, device: as in `open_session`.
 
     Raises:
-        WeightError: the file or card is missing or damaged, or the network does not keep the contract.
+        WeightError: the file or card is missing or damaged.
     """
 
     def __init__(self, path: Path, *, threads: int = 0, device: str = "auto") -> None:
@@ -46,9 +51,15 @@ class Companion:
         if self.card.crop is None:
             raise WeightError(f"{path}: the card of a companion must state crop")
         self._framing = Framing(self.card.crop.margin, self.card.crop.upright)
-        self._session = open_session(self.card.path, threads=threads, device=device)
-        if missing := set(OUTPUTS) - {value.name for value in self._session.get_outputs()}:
-            raise WeightError(f"{path}: not a companion (no {', '.join(sorted(missing))})")
+        self._threads, self._device = threads, device
+
+    @functools.cached_property
+    def _session(self) -> onnxruntime.InferenceSession:
+        """The network, opened when first asked: clips do without it, and it takes a while."""
+        session = open_session(self.card.path, threads=self._threads, device=self._device)
+        if missing := set(OUTPUTS) - {value.name for value in session.get_outputs()}:
+            raise WeightError(f"{self.card.path}: not a companion (no {', '.join(sorted(missing))})")
+        return session
 
     def crop(self, pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
         """Cut a face out of (H, W, 3) uint8 RGB by its five points (5, 2), framed as the card says."""
@@ -56,7 +67,11 @@ class Companion:
         return crop(pixels, points, size=self.card.crop.size, framing=self._framing)
 
     def infer(self, crops: np.ndarray) -> Opinion:
-        """Run (N, S, S, 3) uint8 RGB crops, N >= 1."""
+        """Run (N, S, S, 3) uint8 RGB crops, N >= 1.
+
+        Raises:
+            WeightError: the network does not keep the contract.
+        """
         pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)
         return Opinion(*self._session.run(list(OUTPUTS), {INPUT: pixels}))
 

@@ -12,7 +12,6 @@ run goes on.
 from __future__ import annotations
 
 import argparse
-import gzip
 import zlib
 from collections.abc import Callable, Sequence
 from datetime import date
@@ -43,7 +42,7 @@ from unmask.models.vision_transformer import (
     VisionTransformer,
     load_encoder,
 )
-from unmask.runtime.card import Card, Crop, sha256, write_card
+from unmask.runtime.card import Card, Crop, load_card, sha256, write_card
 from unmask.runtime.network import INPUT, VisualNetwork
 from unmask.runtime.session import open_session
 from unmask.training.archives import find_archives
@@ -201,8 +200,9 @@ def changed_crop(pixels: np.ndarray, points: np.ndarray, seed: int) -> np.ndarra
     if seed % CHANGED_EVERY:
         return read_crop(pixels, points)
     part, corner = draw.cut(pixels, points)
-    base = Framing(MARGIN).matrix(points - corner, SIDE)
-    return draw.change(warp(part, draw.matrix(base, SIDE), SIDE))
+    matrix = draw.matrix(Framing(MARGIN).matrix(points - corner, SIDE), SIDE)
+    placed = (points - corner) @ matrix[:, :2].T + matrix[:, 2]
+    return draw.change(warp(part, matrix, SIDE), placed)
 
 
 def features(session: InferenceSession, crops: np.ndarray) -> np.ndarray:
@@ -282,6 +282,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--dataset", "-d", type=Path, action="append", required=True)
     parser.add_argument("--output", type=Path, default=Path("companion.onnx.gz"))
+    parser.add_argument("--visual", type=Path, help="an exported network whose companion it is to be")
     parser.add_argument("--only", type=int, nargs=2, metavar=("PART", "OF"), help="features of a part alone")
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
@@ -312,6 +313,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         training_data=figures,
     )
     write_card(card, given.output.parent)
+    if given.visual is not None:
+        attach(given.visual, given.output)
     print(f"{given.output}: {given.output.stat().st_size / 1e6:.2f} MB")
 
 
@@ -422,9 +425,12 @@ class Maker:
         return np.array(rows)
 
 
-def unpack(path: Path) -> bytes:
-    """Return the ONNX file within a packed one."""
-    return gzip.decompress(path.read_bytes())
+def attach(visual: Path, companion: Path) -> None:
+    """Name a companion on the card of an exported visual network, pinned by its sha256."""
+    card = load_card(visual)
+    others = {name: digest for name, digest in card.depends.items() if name != card.companion}
+    changes = {"companion": companion.name, "depends": others | {companion.name: sha256(companion)}}
+    write_card(card.model_copy(update=changes), visual.parent)
 
 
 if __name__ == "__main__":
