@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
+import lightning  # noqa: E402
+from lightning.pytorch.plugins.precision import MixedPrecision  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 import tiny_architecture  # noqa: E402
@@ -256,6 +258,35 @@ def test_a_tune_fold_in_which_no_face_is_found_is_refused(tmp_path):
     start = Start(create("tiny"), None, None)
     with pytest.raises(ValueError, match="no face was found in any of the 1 pictures of the tune fold"):
         loop.train(config, items, {}, tmp_path / "run", start=start, report=silent)
+
+
+def test_the_measured_number_format_is_kept_for_later_sittings(data_set, tmp_path):
+    lines: list[str] = []
+    for steps in (1, 2):
+        settings = TINY | {"steps": steps, "precision": "auto"}
+        run(settings, [data_set], tmp_path / "run", report=lines.append)
+    assert sum(line.startswith("precision ") for line in lines) == 1
+
+
+def test_the_scale_of_fp16_gradients_goes_on_where_it_was(data_set, tmp_path, monkeypatch):
+    real = lightning.Trainer
+
+    def with_scaler(*, precision, **settings):
+        scaler = torch.amp.GradScaler("cpu", init_scale=256.0, growth_interval=1)
+        return real(plugins=ScalingOnProcessor("16-mixed", "cpu", scaler), **settings)
+
+    monkeypatch.setattr(lightning, "Trainer", with_scaler)
+    for steps in (1, 3):
+        run(TINY | {"steps": steps, "accelerator": "cpu"}, [data_set], tmp_path / "run", report=silent)
+    # Doubled after each of three steps, of which one was taken in the first sitting.
+    assert checkpoint.load_state(tmp_path / "run" / "state.pt")["scaler"]["scale"] == 256 * 2**3
+
+
+class ScalingOnProcessor(MixedPrecision):
+    """The scaling of gradients that comes with fp16, on a processor and in 32 bits."""
+
+    def autocast_context_manager(self):
+        return torch.autocast("cpu", enabled=False)
 
 
 PARALLEL = """
