@@ -2,9 +2,9 @@
 
 Run by hand:
     python benchmarks/foundation_blocks.py ENCODER WORK --dataset FOLDERS
-ENCODER and FOLDERS as for `unmask.training.companion`; WORK keeps the found faces. Nothing is trained but logistic
-regression on *train* composites, from the first token, the mean and the deviation of the patches after each block;
-the figures are AUC on *tune*.
+ENCODER and FOLDERS as for `unmask.training.companion`; WORK keeps the found faces. Nothing is trained but
+logistic regression on *train* composites, from the first token, the mean and the deviation of the patches
+after each block; the figures are AUC on *tune*.
 """
 
 from __future__ import annotations
