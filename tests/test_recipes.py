@@ -45,7 +45,7 @@ def test_the_readme_trains_the_networks_of_the_embedded_detector():
     exported = [runs[str(Path(word).parent)] for word in export if word.endswith(".safetensors")]
     members = json.loads(CARD.read_text())["configuration"]["members"]
     for given, member in zip(exported, members, strict=True):
-        of_the_run = {"archives": member["archives"], "initial": member["initial"]}
+        of_the_run = {name: member[name] for name in ("archives", "initial", "pretrained")}
         assert TrainingConfig.model_validate(given | of_the_run) == TrainingConfig.model_validate(member)
 
 

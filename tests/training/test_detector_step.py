@@ -12,6 +12,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision  # noqa: E402
 from torch import nn  # noqa: E402
 
 from unmask.models.registry import Preprocessing  # noqa: E402
+from unmask.training import detector  # noqa: E402
 from unmask.training.config import TrainingConfig  # noqa: E402
 from unmask.training.detector import DetectorModule, Teacher  # noqa: E402
 
@@ -96,7 +97,7 @@ def test_a_teacher_answers_the_mixed_pictures_at_its_own_normalisation(monkeypat
     def halves(pixels, targets, _):
         return (pixels + pixels.flip(0)) / 2, (targets + targets.flip(0)) / 2
 
-    monkeypatch.setattr("unmask.training.detector.mix_up", halves)
+    monkeypatch.setattr(detector, "mix_up", halves)
     # of 127.5 / 255 = 1/2 the teacher sees (1/2 - 1/4) / (1/2) = 1/2, and answers -3/2
     teacher = Teacher(Brightness(-3.0), ((0.25,) * 3, (0.5,) * 3))
     _, loss = step(2.0, teacher=teacher, distillation=1.0, temperature=1.0, mix_up=0.2)

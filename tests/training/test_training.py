@@ -342,7 +342,7 @@ def test_minutes_end_a_run_and_the_last_figures_are_those_of_its_end(data_set, t
     assert steps[0].startswith("step 2 ")
     assert float(steps[-1].split("%")[0].split()[-1]) >= 100
     assert all(float(line.split("%")[0].split()[-1]) < 100 for line in steps[:-1])
-    assert sum(line.startswith("tune AUC") for line in lines) == 1
+    assert sum(line.startswith("tune") for line in lines) == 1
 
 
 def test_two_processes_give_the_gradients_of_one(data_set, tmp_path):

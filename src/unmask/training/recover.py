@@ -116,7 +116,7 @@ def _header(card: Card, name: str, number: int, count: int) -> checkpoint.Header
     real, fake = card.classes
     return checkpoint.Header(
         architecture=name,
-        input_size=card.input_size if config is None else config.size,
+        input_size=config.size if config is not None and config.phases else card.input_size,
         mean=card.mean,
         std=card.std,
         crop_margin=card.crop.margin if config is None else config.framing.margin,
