@@ -341,7 +341,7 @@ class _Run(lightning.Callback):
             version=version("unmask"),
             step=self._clock.step,
             configuration=_without_folders(self._config),
-            training_data=_count(self._items),
+            training_data=count(self._items),
             trained_groups=_few_groups(self._items),
             tune_metrics=self._tuned,
         )
@@ -480,7 +480,8 @@ def _length(config: TrainingConfig, items: Sequence[Item]) -> int:
     return max(1, round(config.epochs * 2 * (fakes or len(items)) / config.batch_size))
 
 
-def _count(items: Sequence[Item]) -> list[dict[str, Any]]:
+def count(items: Sequence[Item]) -> list[dict[str, Any]]:
+    """Return how many items there are of each data set and manipulation, as a card states it."""
     counts: dict[tuple[str, str], int] = {}
     for item in items:
         key = (item.data_set, item.manipulation or "real")
