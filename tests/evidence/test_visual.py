@@ -251,6 +251,20 @@ def test_a_companion_adds_its_logit_to_a_picture(tmp_path):
     assert [card.name for card in analyser.cards] == ["tiny", "second"]
 
 
+def test_the_companion_sees_a_face_as_it_is_and_mirrored(tmp_path, monkeypatch):
+    heats, seen = [], []
+    analyser = start(with_companion(tmp_path), kind="picture", on_heat=heats.append)
+    infer = analyser._companion.infer
+    monkeypatch.setattr(analyser._companion, "infer", lambda crops: seen.append(crops) or infer(crops))
+    shown = frame(100)
+    shown.pixels[:, 100:] = 180
+    analyser.observe(shown, [face()])
+    assert np.array_equal(seen[0][:, :, ::-1], seen[1])
+    # (100 - 128) / 10 and (100 - 100) / 10 on the left, (180 - 128) / 10 and (180 - 100) / 10 on the right
+    assert heats[0].values[:, 2] == pytest.approx(-2.8, abs=0.3)
+    assert heats[0].values[:, -2] == pytest.approx(5.2 + 8, abs=0.3)
+
+
 def test_in_a_clip_the_companion_says_nothing(tmp_path):
     analyser = start(with_companion(tmp_path))
     for k in range(4):

@@ -1,12 +1,24 @@
 """Cards and weight files belong together, or nothing runs."""
 
+import gzip
 import hashlib
 import json
 
 import pytest
 
 import tiny_networks
-from unmask.runtime.card import WEIGHTS, WeightError, embedded, load_card, sha256, verify, write_card
+from unmask.runtime.card import (
+    VISUAL,
+    WEIGHTS,
+    WeightError,
+    embedded,
+    is_exported,
+    load_card,
+    read_network,
+    sha256,
+    verify,
+    write_card,
+)
 
 
 def test_every_embedded_network_has_a_card_that_fits():
@@ -19,7 +31,7 @@ def test_every_embedded_network_has_a_card_that_fits():
 
 
 def test_the_visual_files_are_small_and_belong_together():
-    visual, companion = WEIGHTS / "visual.onnx", WEIGHTS / "companion.onnx.gz"
+    visual, companion = VISUAL, WEIGHTS / "companion.onnx.gz"
     assert visual.stat().st_size + companion.stat().st_size < 20e6
     assert load_card(visual).depends[companion.name] == sha256(companion)
 
@@ -130,3 +142,24 @@ def test_a_card_cannot_point_out_of_its_folder(file, tmp_path):
 def test_a_missing_card_says_what_to_do(tmp_path):
     with pytest.raises(WeightError, match="missing; export"):
         load_card(tmp_path / "none.onnx")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("a.onnx", True), ("a.onnx.gz", True), ("A.ONNX", True), ("a.safetensors", False), ("a.gz", False)],
+)
+def test_exported_networks_are_known_by_their_endings(tmp_path, name, expected):
+    assert is_exported(tmp_path / name) is expected
+
+
+def test_a_compressed_network_is_read_as_it_was_and_a_damaged_one_is_refused(tmp_path):
+    content = bytes(range(256)) * 40
+    plain, compressed = tmp_path / "a.onnx", tmp_path / "b.onnx.gz"
+    plain.write_bytes(content)
+    compressed.write_bytes(gzip.compress(content))
+    assert read_network(plain) == read_network(compressed) == content
+    whole = compressed.read_bytes()
+    for damaged in (whole[:-9], b"no gzip", whole[:30] + b"\xff\xff" + whole[32:]):
+        compressed.write_bytes(damaged)
+        with pytest.raises(OSError, match=r"\w"):
+            read_network(compressed)

@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 
 from unmask.faces.align import Framing  # noqa: E402
 from unmask.models.registry import architecture, create  # noqa: E402
-from unmask.runtime.card import load_card, verify  # noqa: E402
+from unmask.runtime.card import load_card, read_network, verify  # noqa: E402
 from unmask.runtime.network import VisualNetwork  # noqa: E402
 from unmask.training.export import Exported, export, fuse_normalisation  # noqa: E402
 
@@ -153,3 +153,15 @@ def test_pixels_go_in_as_they_are_and_are_normalised_inside():
             1,
         )
         torch.testing.assert_close(logit, model(by_hand)[:, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_file_whose_name_says_so_is_stored_compressed(tmp_path):
+    save(tmp_path / "net.safetensors", random_network("efficientnet_lite0"), "efficientnet_lite0", 64, {})
+    plain = export(tmp_path / "net.safetensors")
+    compressed = export(tmp_path / "net.safetensors", tmp_path / "small.onnx.gz")
+    assert read_network(compressed) == plain.read_bytes()
+    assert compressed.stat().st_size < 0.95 * plain.stat().st_size
+    cards = load_card(plain), load_card(compressed)
+    assert [card.name for card in cards] == ["net", "small"]
+    assert cards[1].file == "small.onnx.gz"
+    verify(cards[1])

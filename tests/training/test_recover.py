@@ -23,7 +23,7 @@ def answers(path, size: int) -> list[np.ndarray]:
 @pytest.mark.parametrize(("name", "size"), [("efficientnet_lite0", 64), ("xceptionnet", 75)])
 def test_what_is_recovered_and_exported_again_answers_the_same(tmp_path, name, size):
     save(tmp_path / "net.safetensors", random_network(name), name, size, {})
-    first = export(tmp_path / "net.safetensors")
+    first = export(tmp_path / "net.safetensors", tmp_path / "first.onnx.gz")
     (again,) = recover(first, tmp_path / "recovered")
     header = checkpoint.read_header(again)
     assert (header.architecture, header.input_size) == (name, size)

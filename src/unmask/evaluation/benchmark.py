@@ -19,7 +19,7 @@ from unmask.evaluation.page import value
 from unmask.evaluation.results import sample_of
 from unmask.evaluation.run import Plan, Progress, Result, evaluate, network
 from unmask.evaluation.scoring import Score
-from unmask.runtime.card import WEIGHTS, load_card
+from unmask.runtime.card import VISUAL, load_card
 
 SCHEMA = "unmask.benchmark/1"
 EMBEDDED = "embedded"
@@ -114,7 +114,7 @@ def benchmark(
 
 
 def _trained_on(path: Path | None) -> set[str]:
-    card = load_card(path or WEIGHTS / "visual.onnx")
+    card = load_card(path or VISUAL)
     return {str(row["data_set"]) for row in card.training_data if isinstance(row, dict) and "data_set" in row}
 
 

@@ -17,12 +17,11 @@ from unmask.evaluation import metrics, page, results
 from unmask.evaluation.items import TUNE, TUNE_SHARE, TestDataError, read_test_data, without_trained
 from unmask.evaluation.scoring import Analyse, Run, Score, score_items
 from unmask.evaluation.variants import Variant
-from unmask.runtime.card import WEIGHTS, Card, WeightError, load_card
+from unmask.runtime.card import VISUAL, Card, WeightError, is_exported, load_card
 from unmask.verdict.aggregate import Learned
 
 AS_IS = Variant()
 Step = Callable[[int, int], None]
-NETWORK = "visual.onnx"
 Progress = Callable[[str, int, int], None]
 
 
@@ -98,7 +97,7 @@ def evaluate(plan: Plan, *, on_progress: Progress | None = None) -> Result:
         return None if on_progress is None else lambda done, total: on_progress(name, done, total)
 
     with network(plan.checkpoint) as path:
-        card = load_card(WEIGHTS / NETWORK if path is None else path)
+        card = load_card(VISUAL if path is None else path)
         allowed, trained = without_trained(found, card)
         if not allowed:
             raise TestDataError(f"{plan.test_data[0]}: the network was trained on every group there")
@@ -149,7 +148,7 @@ def _learn(
         ) from None
     films = judge_films(
         thin([item for item in tune if item.is_picture], plan.tune_films, seed=plan.tune_seed),
-        WEIGHTS / NETWORK if model is None else model,
+        VISUAL if model is None else model,
         threads=plan.threads,
         seed=plan.tune_seed,
         report=lambda _: None,
@@ -174,7 +173,7 @@ def _limited(items: Sequence[Item], limit: int | None) -> list[Item]:
 @contextmanager
 def network(checkpoint: Path | None) -> Iterator[Path | None]:
     """Give the exported file of a checkpoint, made in a temporary folder where it is not exported yet."""
-    if checkpoint is None or checkpoint.suffix.lower() == ".onnx":
+    if checkpoint is None or is_exported(checkpoint):
         yield checkpoint
         return
     from unmask.training.checkpoint import CheckpointError

@@ -21,7 +21,7 @@ from unmask.evidence.registry import Options
 from unmask.faces.align import Framing
 from unmask.faces.face import Face
 from unmask.media.events import Audio, Cut, Frame, Gap, Media
-from unmask.runtime.card import WEIGHTS, Card, WeightError
+from unmask.runtime.card import VISUAL, Card, WeightError
 from unmask.runtime.companion import add_maps, companion_of
 from unmask.runtime.network import VisualNetwork
 from unmask.signals.logistic import expit
@@ -29,7 +29,7 @@ from unmask.verdict.aggregate import AGGREGATIONS
 from unmask.verdict.fusion import FRAMES, STANDARD_ERROR
 from unmask.verdict.settings import load_settings
 
-NETWORK = WEIGHTS / "visual.onnx"
+NETWORK = VISUAL
 MIN_FACE = 32
 """The longer side of a face's box in pixels, below which it is not judged."""
 MIN_EXPOSURE = 12
@@ -130,8 +130,10 @@ class Visual:
             # The companion speaks on pictures alone: on the `open` clips it adds nothing (docs/experiments/
             # visual.md, section 26), and costs several times what the network does.
             if self._companion is not None:
-                opinion = self._companion.infer(np.stack([c.second for c in pending if c.second is not None]))
-                logits, maps = logits + opinion.logits, add_maps(maps, opinion.maps)
+                seen = np.stack([c.second for c in pending if c.second is not None])
+                looks = self._companion.infer(seen), self._companion.infer(seen[:, :, ::-1])
+                logits += (looks[0].logits + looks[1].logits) / 2
+                maps = add_maps(maps, (looks[0].maps + looks[1].maps[:, :, ::-1]) / 2)
         for item, logit, heat, embedding in zip(pending, logits, maps, answer.embeddings, strict=True):
             self._tracks[item.face.track].add(float(logit), item.face.time, embedding)
             if self._on_features is not None:

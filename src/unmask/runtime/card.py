@@ -7,8 +7,10 @@ a weight file whose sha256, or that of a file it depends on, differs from its ca
 from __future__ import annotations
 
 import functools
+import gzip
 import hashlib
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ WEIGHTS = Path(__file__).resolve().parents[1] / "weights"
 CARD_SUFFIX = ".card.json"
 PACKED = ".gz"
 """Ending of weight files that are stored compressed."""
+VISUAL = WEIGHTS / "visual.onnx.gz"
+"""The embedded visual network."""
 
 
 class WeightError(Exception):
@@ -93,7 +97,32 @@ class Card(BaseModel):
 
 def card_path(weight_file: Path) -> Path:
     """Return where the card of a weight file lies: `x.card.json` for `x.onnx` and for `x.onnx.gz`."""
-    return weight_file.with_name(Path(weight_file.name.removesuffix(PACKED)).stem + CARD_SUFFIX)
+    return weight_file.with_name(network_name(weight_file) + CARD_SUFFIX)
+
+
+def network_name(path: Path) -> str:
+    """Return the name of a weight file without its endings: `x` of `x.onnx` and of `x.onnx.gz`."""
+    return Path(path.name.removesuffix(PACKED)).stem
+
+
+def is_exported(path: Path) -> bool:
+    """Return whether a file's name is that of an exported network: `x.onnx` or `x.onnx.gz`."""
+    return path.name.lower().removesuffix(PACKED).endswith(".onnx")
+
+
+def read_network(path: Path) -> bytes:
+    """Return the content of an exported network, unpacked where it is stored compressed.
+
+    Raises:
+        OSError: the file cannot be read, or is damaged.
+    """
+    content = path.read_bytes()
+    if path.suffix != PACKED:
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, zlib.error) as error:
+        raise gzip.BadGzipFile(str(error)) from None
 
 
 def load_card(path: str | Path) -> Card:

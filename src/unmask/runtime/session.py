@@ -6,13 +6,12 @@ Every network runs through here: checked against its card, on the wanted device,
 from __future__ import annotations
 
 import functools
-import gzip
 import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unmask.runtime.card import PACKED, WEIGHTS, WeightError, card_path, load_card, verify
+from unmask.runtime.card import PACKED, WEIGHTS, WeightError, card_path, load_card, read_network, verify
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -138,7 +137,7 @@ def _start(path: Path, threads: int, device: str) -> onnxruntime.InferenceSessio
     if device != "cpu":
         providers.append(PROVIDERS["cpu"])
     try:
-        network = gzip.decompress(path.read_bytes()) if path.suffix == PACKED else str(path)
+        network = read_network(path) if path.suffix == PACKED else str(path)
         session = onnxruntime.InferenceSession(network, _options(threads), providers=providers)
     except Exception as error:  # onnxruntime raises a different class for every way a file can be wrong
         if device != "cpu":

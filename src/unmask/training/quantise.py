@@ -37,9 +37,9 @@ from unmask.data.index import FaceIndex
 from unmask.data.manifest import Item, thin
 from unmask.data.pairs import CropDataset
 from unmask.faces.detect import Detector
-from unmask.runtime.card import load_card, sha256, verify, write_card
+from unmask.runtime.card import load_card, network_name, read_network, sha256, verify, write_card
 from unmask.runtime.network import INPUT, VisualNetwork
-from unmask.training.export import HALVED, export
+from unmask.training.export import HALVED, export, write_network
 from unmask.training.loop import auc_by_kind
 
 SINGLE_FIRST = 3
@@ -120,7 +120,7 @@ def export_int8(
     output = output or checkpoints[0].with_suffix(".onnx")
     index = checkpoints[0].parent.parent / "faces"
     with tempfile.TemporaryDirectory() as work:
-        single = export(checkpoints[0], Path(work) / output.name, others=checkpoints[1:])
+        single = export(checkpoints[0], Path(work) / "single.onnx", others=checkpoints[1:])
         _, crops = training_crops(single, items, index, split="train", pictures=PICTURES)
         quantise(single, output, crops)
         if any(item.split == "tune" for item in items):
@@ -155,7 +155,7 @@ def quantise(path: Path, output: Path, crops: np.ndarray) -> Path:
         raise ValueError("8-bit arithmetic needs crops to take its ranges from")
     with tempfile.TemporaryDirectory() as work:
         single, prepared, done = (Path(work) / name for name in ("single.onnx", "prepared.onnx", "done.onnx"))
-        plain = _in_single_precision(onnx.load(path))
+        plain = _in_single_precision(onnx.load_from_string(read_network(path)))
         _wake_dead_channels(plain)
         onnx.save(plain, single)
         with _quiet():
@@ -175,11 +175,9 @@ def quantise(path: Path, output: Path, crops: np.ndarray) -> Path:
             )
         graph = onnx.load(done)
     onnx.checker.check_model(graph)
-    part = output.with_name(output.name + ".part")
-    part.write_bytes(graph.SerializeToString())
-    part.replace(output)
+    write_network(output, graph.SerializeToString())
     changed: dict[str, Any] = {
-        "name": output.stem,
+        "name": network_name(output),
         "file": output.name,
         "sha256": sha256(output),
         "arithmetic": ARITHMETIC,

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from unmask.models.network import Network
 from unmask.models.registry import create
-from unmask.runtime.card import Card, WeightError, load_card, verify
+from unmask.runtime.card import Card, WeightError, load_card, network_name, read_network, verify
 from unmask.training import checkpoint
 from unmask.training.config import TrainingConfig
 from unmask.training.export import HALVED, JOINT, folded_pairs
@@ -56,7 +56,7 @@ def recover(path: Path, folder: Path) -> list[Path]:
         own = {key.removeprefix(prefix): value for key, value in values.items() if key.startswith(prefix)}
         model = create(name, num_classes=1)
         _fill(model, own, path)
-        place = folder / (path.stem + (f"-{number + 1}" if len(names) > 1 else "") + ".safetensors")
+        place = folder / (network_name(path) + (f"-{number + 1}" if len(names) > 1 else "") + ".safetensors")
         checkpoint.save(place, model, _header(card, name, number, len(names)))
         written.append(place)
     return written
@@ -64,7 +64,8 @@ def recover(path: Path, folder: Path) -> list[Path]:
 
 def _weights(path: Path) -> dict[str, np.ndarray]:
     """Return the weights of an exported file by name as float32, whatever they are stored as."""
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+    graph = onnx.load_from_string(read_network(path)).graph
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     values = {}
     for name, value in stored.items():
         plain = name.removesuffix(QUANTISED)

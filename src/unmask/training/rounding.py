@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from unmask.models.vision_transformer import Block, VisionTransformer
 
-NOISE_BY_BLOCK = (0.3, 0.4, 0.6, 0.8, 1.0, 1.3)
+NOISE_BY_BLOCK = (0.3, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6)
 """How the allowed noise grows from block to block: early errors pass through all that follows."""
 DAMPING = 2e-3
 """Share of the mean variance that is added to each input's, for the shaping."""

@@ -48,7 +48,7 @@ from unmask.faces.align import PLAIN
 from unmask.faces.motion import MOTION
 from unmask.media.output import atomic_path
 from unmask.models.sequences import SequenceArchitecture, architecture, create
-from unmask.runtime.card import WEIGHTS
+from unmask.runtime.card import VISUAL
 from unmask.runtime.network import VisualNetwork
 from unmask.training import checkpoint
 from unmask.training.archives import find_archives
@@ -58,7 +58,7 @@ from unmask.training.objective import focal_loss, smooth
 from unmask.training.optimiser import Average, learning_rate, make_optimiser
 
 STATE = "state.pt"
-FRAME_NETWORK = WEIGHTS / "visual.onnx"
+FRAME_NETWORK = VISUAL
 COLUMNS = (
     "data_set", "clip", "person", "label", "group", "manipulation", "fold", "sequences", "logit",
     "frames_logit",
