@@ -413,7 +413,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         architecture=f"first {BLOCKS} blocks of CLIP ViT-B/16",
         sha256=sha256(given.output),
         licence="MIT",
-        version="1",
+        version="2",
         created=date.today().isoformat(),
         origin=(
             "Weights of OpenAI's CLIP ViT-B/16 image encoder (MIT), rounded by unmask.training.rounding; "
