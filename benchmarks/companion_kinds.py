@@ -10,14 +10,11 @@ reals, also left out. All figures are AUC of the companion alone, unmirrored.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
-from unmask.training.companion import KINDS_SHARE, Answer, Maker, learn
+from unmask.training.companion import KINDS_SHARE, Answer, Maker, argument_parser, learn
 from unmask.training.loop import auc_by_kind
 
 HELD_BACK, FOLDS = 0.1, 5
@@ -31,11 +28,7 @@ def answers(learned: Answer, x: np.ndarray) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("encoder", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--dataset", "-d", type=Path, action="append", required=True)
-    given = parser.parse_args()
+    given = argument_parser(__doc__).parse_args()
     maker = Maker(given.work, given.encoder, given.dataset)
     told = maker.features(0, 1)
     items = maker.found("train") + maker.found("tune")

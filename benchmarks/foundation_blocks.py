@@ -9,9 +9,6 @@ after each block; the figures are AUC on *tune*.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -23,7 +20,7 @@ from unmask.data.pairs import Pictures
 from unmask.faces.detect import Detector
 from unmask.models.vision_transformer import load_encoder
 from unmask.training.archives import find_archives
-from unmask.training.companion import read_crop
+from unmask.training.companion import argument_parser, read_crop
 
 BLOCKS, BATCH = 8, 16
 STRENGTHS = (1e-5, 1e-4, 1e-3)
@@ -32,11 +29,7 @@ STRENGTHS = (1e-5, 1e-4, 1e-3)
 @torch.inference_mode()
 def main() -> None:
     """Print a line for each block."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("encoder", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--dataset", "-d", type=Path, action="append", required=True)
-    given = parser.parse_args()
+    given = argument_parser(__doc__).parse_args()
     items = cut_tune(merge(map(read_zip, find_archives(given.dataset))), share=0.06)
     items = [i for i in items if i.data_set == "composites" and i.split in ("train", "tune")]
     faces = FaceIndex(given.work / "faces").build(items, detector=Detector(threads=0))

@@ -389,12 +389,18 @@ def choose(
     return held_back, min(near)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Make a companion; see the module."""
-    parser = argparse.ArgumentParser(prog="python -m unmask.training.companion", description=__doc__)
+def argument_parser(description: str | None, **settings: Any) -> argparse.ArgumentParser:
+    """Return a parser of what all that asks the encoder takes: ENCODER, WORK and data sets."""
+    parser = argparse.ArgumentParser(description=description, **settings)
     parser.add_argument("encoder", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--dataset", "-d", type=Path, action="append", required=True)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Make a companion; see the module."""
+    parser = argument_parser(__doc__, prog="python -m unmask.training.companion")
     parser.add_argument("--output", type=Path, default=Path("companion.onnx.gz"))
     parser.add_argument("--visual", type=Path, help="an exported network whose companion it is to be")
     parser.add_argument("--only", type=int, nargs=2, metavar=("PART", "OF"), help="features of a part alone")
