@@ -98,6 +98,31 @@ def test_a_real_comes_first_and_a_fake_second(items, sampling):
         assert pair[0].float().mean() < 60 < pair[1].float().mean()
 
 
+def test_the_kind_of_a_pair_is_known_without_making_it(tmp_path):
+    face = pictures.astronaut()[50:200, 150:300]
+    rows = io.StringIO("")
+    rows.write("name,label,identity,split,original,manipulation\n")
+    with zipfile.ZipFile(tmp_path / "kinds.zip", "w") as archive:
+        for name, brightness, row in (
+            ("real", 20, "real,a,train,,"),
+            ("one", 130, "fake,b,train,,grey"),
+            ("two", 230, "fake,c,train,,white"),
+        ):
+            picture = cv2.imencode(".png", np.full_like(face, brightness))[1].tobytes()
+            archive.writestr(f"images/{name}.png", picture)
+            rows.write(f"{name},{row}\n")
+        archive.writestr("metadata.csv", rows.getvalue())
+    found = training_items([tmp_path / "kinds.zip"], tune_share=0.01, seed=0)
+    faces = {i.place: IndexedFace(POINTS, np.zeros(4, np.float32), (150, 150)) for i in found}
+    strength = Strength(colour=0, noise=0, drop=0, jpeg=0, video=0)
+    data = PairDataset(
+        found, faces, size=32, kinds={"grey": 0.7, "white": 0.3}, blend_sources={}, strength=strength, seed=4
+    )
+    kinds = [data.kind(number) for number in range(60)]
+    assert ["grey" if data[k][0][1].float().mean() < 180 else "white" for k in range(60)] == kinds
+    assert 30 <= kinds.count("grey") <= 54  # binomial, 42 expected, three deviations
+
+
 def test_natural_sampling_shows_the_classes_as_they_are(items):
     data = data_set(items, sampling="natural")
     seen = [data[number] for number in range(100)]

@@ -180,9 +180,16 @@ class PairDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __len__(self) -> int:
         return 2**31
 
+    def kind(self, number: int) -> str:
+        """Return the kind of fake that a pair holds (not of natural sampling, which draws items)."""
+        return self._kind(np.random.default_rng((self._seed, number)))
+
+    def _kind(self, rng: np.random.Generator) -> str:
+        return self._kinds[rng.choice(len(self._kinds), p=self._kind_shares)]
+
     def _choose(self, rng: np.random.Generator) -> tuple[Item, Item | str]:
         """Draw a real item and a fake one; one of the `OWN_KINDS` stands for what is made of the real one."""
-        kind = self._kinds[rng.choice(len(self._kinds), p=self._kind_shares)]
+        kind = self._kind(rng)
         if kind in OWN_KINDS:
             return self._any_real(rng), kind
         origins = self._fakes[kind]
