@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
+import io
+import zipfile
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 import torch
+from skimage import data as pictures
 from sklearn.metrics import roc_auc_score
 
 from unmask.data.manifest import Item
 from unmask.faces.align import Framing
 from unmask.models.vision_transformer import PATCH, SIDE, WIDTH, VisionTransformer
 from unmask.runtime.session import open_session
+from unmask.training import companion
 from unmask.training.companion import (
     AREAS,
     FEATURE_SIZE,
@@ -23,11 +29,13 @@ from unmask.training.companion import (
     OWN_REALS,
     SHARES,
     Answer,
+    Maker,
     averaging,
     balance,
     build,
     changed_crop,
     choose,
+    evened,
     features,
     learn,
     read_crop,
@@ -35,7 +43,7 @@ from unmask.training.companion import (
     told_from,
 )
 from unmask.training.export import write_network
-from unmask.training.rounding import round_blocks
+from unmask.training.rounding import Rounded, round_blocks
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +211,48 @@ def test_most_training_crops_are_those_that_the_product_cuts():
     plain = read_crop(pixels, points)
     same = [np.array_equal(changed_crop(pixels, points, seed), plain) for seed in range(12)]
     assert same == [k % 6 != 0 for k in range(12)]
+
+
+def test_both_parts_of_an_evened_answer_have_equal_say_and_half_of_the_features_are_above_zero():
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(501, 6)).astype(np.float32)
+    answer = Answer(generator.normal(size=(6, 4)).astype(np.float32) * [5, 1, 1, 1], np.array([3.0, 1, 1, 1]))
+    given = evened(answer, x)
+    one, kinds = given.parts(x)
+    assert (given.one * one).std() == pytest.approx(1, rel=1e-4)
+    assert (given.kinds * kinds).std() == pytest.approx(1, rel=1e-4)
+    assert (given.logits(x) > 0).sum() == pytest.approx(250, abs=1)
+
+
+def test_tuning_changes_norms_and_biases_and_is_kept(tmp_path, monkeypatch):
+    """A step with two faces; weights stay as rounded, and a finished tuning is not begun again."""
+    face = pictures.astronaut()[0:260, 90:350]
+    rows = io.StringIO("")
+    rows.write("name,label,identity,split,original,manipulation\n")
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+        for number in range(8):
+            shown = face if number % 2 else face // 2 + 60
+            archive.writestr(f"images/f{number}.png", cv2.imencode(".png", shown[..., ::-1])[1].tobytes())
+            row = f"real,p{number},train,," if number % 2 else f"fake,p{number},train,,paint"
+            rows.write(f"f{number},{row}\n")
+        archive.writestr("metadata.csv", rows.getvalue())
+    torch.manual_seed(0)
+    network = VisionTransformer(1).eval().requires_grad_(False)
+    block = network.blocks[0]
+    layers = [{}]
+    for name in ("qkv", "out", "fc1", "fc2"):
+        layer = getattr(block, name)
+        codes = torch.randint(-3, 4, layer.weight.shape, dtype=torch.int8)
+        layers[0][name] = Rounded(codes, 0.01, layer.bias)
+    before = copy.deepcopy(network), copy.deepcopy(layers)
+    monkeypatch.setattr(Maker, "rounded", lambda maker: copy.deepcopy((network, layers)))
+    monkeypatch.setattr(companion, "STEPS", 1)
+    monkeypatch.setattr(companion, "SHOWN", {"paint": 1.0})
+    maker = Maker(tmp_path / "work", tmp_path / "no-encoder", [tmp_path / "faces.zip"])
+    tuned, given = maker.tuned()
+    assert not torch.equal(tuned.norm.weight, before[0].norm.weight)
+    assert not torch.equal(given[0]["fc1"].bias, before[1][0]["fc1"].bias)
+    assert torch.equal(given[0]["fc1"].codes, before[1][0]["fc1"].codes)
+    assert torch.equal(tuned.blocks[0].fc1.weight, before[1][0]["fc1"].codes * 0.01)
+    again, _ = maker.tuned()
+    assert torch.equal(again.norm.weight, tuned.norm.weight)

@@ -517,7 +517,7 @@ class Maker:
         with torch.no_grad():
             set_layers(network, layers)
         kept = self.work / "tuned.pt"
-        shown = [item for item in self.shown if self.faces.get(item.place) is not None]
+        shown = self._shown()
         kinds = sorted({item.manipulation for item in shown if item.label == "fake"})
         model = Answering(network, len(kinds), averaging())
         name, _ = fastest_precision(network, size=SIDE, batch=BATCH, device=torch.device("cpu"))
@@ -532,6 +532,10 @@ class Maker:
         say = partial(print, flush=True)
         tune(model, pairs, kinds, steps=STEPS, kept=kept, precision=FORMATS[name], report=say)
         return network.requires_grad_(False), with_biases(network, layers)
+
+    def _shown(self) -> list[Item]:
+        """Return the items that norms and biases are tuned on."""
+        return [item for item in self.shown if self.faces.get(item.place) is not None]
 
     def _told(self, model: Answering, items: Sequence[Item], kind: torch.dtype | None) -> np.ndarray:
         """Return the features (N, F) of items, in a number format."""
@@ -594,7 +598,8 @@ class Maker:
         answer, factor = answers[held_back], share * float(own.std() / said[held_back].std())
         both = own + factor * said[held_back]
         print(f"held back {held_back}, share {share}: {mean_auc(tune, both):.4f}, {auc_by_kind(tune, both)}")
-        return answer.times(factor), count(train)
+        shown = {item.place: item for item in [*train, *self._shown()]}
+        return answer.times(factor), count(list(shown.values()))
 
     def visual(self, items: Sequence[Item]) -> np.ndarray:
         """Return the embedded network's logits (N,) of pictures, as they are and mirrored."""
