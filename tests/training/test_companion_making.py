@@ -16,6 +16,7 @@ from skimage import data as pictures
 from sklearn.metrics import roc_auc_score
 
 from unmask.data.manifest import Item
+from unmask.evidence.visual import NETWORK as VISUAL
 from unmask.faces.align import Framing
 from unmask.models.vision_transformer import PATCH, SIDE, WIDTH, VisionTransformer
 from unmask.runtime.session import open_session
@@ -43,6 +44,7 @@ from unmask.training.companion import (
     told_from,
 )
 from unmask.training.export import write_network
+from unmask.training.recover import recover_encoder
 from unmask.training.rounding import Rounded, round_blocks
 
 
@@ -256,3 +258,30 @@ def test_tuning_changes_norms_and_biases_and_is_kept(tmp_path, monkeypatch):
     assert torch.equal(tuned.blocks[0].fc1.weight, before[1][0]["fc1"].codes * 0.01)
     again, _ = maker.tuned()
     assert torch.equal(again.norm.weight, tuned.norm.weight)
+
+
+def test_the_encoder_comes_back_from_the_file(made, tmp_path):
+    network, path, answer, pictures_shown, _ = made
+    again, layers = recover_encoder(path)
+    with torch.inference_mode():
+        wanted, given = network(pictures_shown[:4]), again(pictures_shown[:4])
+    # Positions and norms are stored in half precision, the first convolution in 8 bits.
+    assert torch.corrcoef(torch.stack([wanted.flatten(), given.flatten()]))[0, 1] > 0.999
+    copied = tmp_path / "again.onnx.gz"
+    write_network(copied, build(again, layers, answer))
+    shown = {"pixels": pictures_shown[:4].numpy().astype(np.float32)}
+    one, other = (open_session(p).run(["logit"], shown)[0] for p in (path, copied))
+    assert other == pytest.approx(one, abs=2e-2)
+
+
+@pytest.mark.parametrize("content", [b"", b"no network at all"])
+def test_a_file_without_an_encoder_is_named(tmp_path, content):
+    path = tmp_path / "other.onnx.gz"
+    path.write_bytes(gzip.compress(content))
+    with pytest.raises(ValueError, match=r"other\.onnx\.gz: holds no encoder"):
+        recover_encoder(path)
+
+
+def test_another_network_is_no_encoder():
+    with pytest.raises(ValueError, match="holds no encoder"):
+        recover_encoder(VISUAL)

@@ -7,7 +7,7 @@ weights are rounded (`unmask.training.rounding`) on training faces, then its nor
 (`unmask.training.norms`), and logistic regressions learn from what its last block here says of training
 pictures: one tells all fakes from all reals, one each kind of manipulation. How strongly they are held
 back, and how much they count beside the visual network, is chosen on *tune*. WORK keeps what takes long;
-a stopped run goes on.
+a stopped run goes on. Where ENCODER is a companion made before, its encoder is tuned further.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from unmask.models.vision_transformer import (
     VisionTransformer,
     load_encoder,
 )
-from unmask.runtime.card import Card, Crop, load_card, sha256, write_card
+from unmask.runtime.card import PACKED, Card, Crop, load_card, sha256, write_card
 from unmask.runtime.network import INPUT, VisualNetwork
 from unmask.runtime.session import open_session
 from unmask.training.archives import find_archives
@@ -54,6 +54,7 @@ from unmask.training.export import write_network
 from unmask.training.loop import auc_by_kind, count
 from unmask.training.norms import Answering, set_layers, tune, with_biases
 from unmask.training.precision import FORMATS, fastest_precision
+from unmask.training.recover import recover_encoder
 from unmask.training.rounding import NOISE_BY_BLOCK, Rounded, round_blocks
 
 BLOCKS, NOISE, MARGIN = len(NOISE_BY_BLOCK), 0.0187, 2.7
@@ -497,6 +498,8 @@ class Maker:
 
     def rounded(self) -> tuple[VisionTransformer, list[dict[str, Rounded]]]:
         """Return the rounded encoder and its layers."""
+        if self.encoder.suffix == PACKED:
+            return recover_encoder(self.encoder)
         kept = self.work / "rounded.pt"
         network = load_encoder(self.encoder, BLOCKS)
         if kept.exists():

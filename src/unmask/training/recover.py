@@ -20,15 +20,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import torch
+from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from torch import Tensor, nn
 
 from unmask.models.network import Network
 from unmask.models.registry import create
+from unmask.models.vision_transformer import PATCH, STD, VisionTransformer
 from unmask.runtime.card import Card, WeightError, load_card, network_name, read_network, verify
 from unmask.training import checkpoint
 from unmask.training.config import TrainingConfig
 from unmask.training.export import HALVED, JOINT, folded_pairs
+from unmask.training.norms import set_layers
+from unmask.training.rounding import LAYERS, Rounded
 
 QUANTISED = "_quantized"
 """Ends the names of weights stored as integers; onnxruntime's word."""
@@ -105,6 +109,66 @@ def _found(values: Mapping[str, np.ndarray], name: str, like: object, path: Path
         found = "not there" if value is None else f"of shape {value.shape}, not {tuple(like.shape)}"
         raise ValueError(f"{path}: {name} is {found}")
     return torch.from_numpy(value)
+
+
+def recover_encoder(path: Path) -> tuple[VisionTransformer, list[dict[str, Rounded]]]:
+    """Return the encoder in a companion's file and its rounded layers, to tune it further.
+
+    Norms and positions come back in the half precision that they are stored in, all else as it was; what is
+    added to the first token is among the positions.
+
+    Args:
+        path: a file of `unmask.training.companion`.
+
+    Raises:
+        ValueError: the file holds no such encoder.
+        OSError: it cannot be read.
+    """
+    try:
+        graph = onnx.load_model_from_string(read_network(path)).graph
+        return _encoder(graph)
+    except (DecodeError, KeyError, IndexError, StopIteration, RuntimeError):
+        raise ValueError(f"{path}: holds no encoder of unmask.training.companion") from None
+
+
+def _encoder(graph: onnx.GraphProto) -> tuple[VisionTransformer, list[dict[str, Rounded]]]:
+    stored = {value.name: np.array(numpy_helper.to_array(value)) for value in graph.initializer}
+    maker = {name: node for node in graph.node for name in node.output}
+    users: dict[str, onnx.NodeProto] = {name: node for node in reversed(graph.node) for name in node.input}
+
+    def constant(name: str) -> np.ndarray:
+        """Return a constant, maybe cast when the graph is opened."""
+        return stored[name] if name in stored else stored[maker[name].input[0]].astype(np.float32)
+
+    def beside(node: onnx.NodeProto) -> np.ndarray:
+        """Return the constant that a node takes beside its input."""
+        return next(stored[name] for name in node.input if name in stored)
+
+    layers = []
+    for node in graph.node:
+        if node.op_type == "MatMulInteger":
+            scaled = users[users[node.output[0]].output[0]]
+            weights = torch.from_numpy(stored[node.input[1]].T.copy())
+            bias = torch.from_numpy(beside(users[scaled.output[0]]))
+            layers.append(Rounded(weights, float(beside(maker[scaled.input[1]])), bias))
+    blocks = [dict(zip(LAYERS, layers[k : k + len(LAYERS)], strict=True)) for k in range(0, len(layers), 4)]
+    convolution = next(node for node in graph.node if node.op_type == "Conv")
+    padded = next(node for node in graph.node if node.op_type == "Pad")
+    codes, step = (constant(name) for name in maker[convolution.input[1]].input)
+    positions = constant(users[padded.output[0]].input[1])
+    network = VisionTransformer(len(blocks), side=PATCH * round((len(positions) - 1) ** 0.5))
+    network.requires_grad_(False)
+    network.patch.weight.copy_(
+        torch.from_numpy(codes * step * np.array(STD, np.float32)[:, None, None] * 255)
+    )
+    network.positions.copy_(torch.from_numpy(positions))
+    norms = [network.norm, *(norm for b in network.blocks for norm in (b.norm1, b.norm2))]  # type: ignore[union-attr]
+    found = [node for node in graph.node if node.op_type == "LayerNormalization"]
+    for norm, node in zip(norms, found, strict=True):
+        norm.weight.copy_(torch.from_numpy(constant(node.input[1])))  # type: ignore[union-attr,operator]
+        norm.bias.copy_(torch.from_numpy(constant(node.input[2])))  # type: ignore[union-attr,operator]
+    set_layers(network, blocks)
+    return network.eval(), blocks
 
 
 def _header(card: Card, name: str, number: int, count: int) -> checkpoint.Header:

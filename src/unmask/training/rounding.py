@@ -27,6 +27,8 @@ from torch import Tensor, nn
 
 from unmask.models.vision_transformer import Block, VisionTransformer
 
+LAYERS = ("qkv", "out", "fc1", "fc2")
+"""The layers of a block in the order in which they are computed."""
 NOISE_BY_BLOCK = (0.3, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6)
 """How the allowed noise grows from block to block: early errors pass through all that follows."""
 DAMPING = 2e-3
