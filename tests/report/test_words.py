@@ -40,6 +40,14 @@ def test_times_carry_over(seconds, words):
 def test_rates_and_intervals():
     assert share(0.0123) == "1.2 %"
     assert between((0.054, 0.966)) == "5 to 97 %"
+    assert between((0.054, 0.966), to="-") == "5-97 %"
+
+
+def test_no_interval_is_more_certain_than_a_probability():
+    assert between((0.97, 1.0)) == "97 to > 99 %"
+    assert between((0.0, 0.2)) == "< 1 to 20 %"
+    assert between((0.998, 1.0)) == "> 99 %"
+    assert between((0.0, 0.001)) == "< 1 %"
 
 
 def test_control_characters_of_a_file_name_are_not_sent_to_the_terminal():

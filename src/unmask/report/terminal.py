@@ -15,6 +15,7 @@ from unmask.report.schema import Evidence, Label, Person, Report, Thresholds, Ve
 from unmask.report.words import (
     HEADLINES,
     KINDS,
+    between,
     caveat_lines,
     clock,
     evidence_rows,
@@ -150,7 +151,7 @@ def _people(report: Report) -> RenderableType:
     for index, person in enumerate(report.faces[:_MOST_PEOPLE]):
         probability = percent(person.probability)
         if person.interval:
-            probability += f" ({person.interval[0] * 100:.0f}-{person.interval[1] * 100:.0f})"
+            probability += f" ({between(person.interval, to='-').removesuffix(' %')})"
         table.add_row(
             f"  {person.person}",
             Text(person.label, style=STYLES[person.label]),

@@ -22,13 +22,13 @@ KINDS = {
 
 def percent(value: float | None) -> str:
     """Write a probability in whole per cent; never more certain than "> 99 %" or "< 1 %"."""
-    if value is None:
-        return "not judged"
+    return "not judged" if value is None else f"{_whole(value)} %"
+
+
+def _whole(value: float) -> str:
     if value >= 0.995:
-        return "> 99 %"
-    if value < 0.005:
-        return "< 1 %"
-    return f"{100 * value:.0f} %"
+        return "> 99"
+    return "< 1" if value < 0.005 else f"{100 * value:.0f}"
 
 
 def share(value: float) -> str:
@@ -36,10 +36,10 @@ def share(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-def between(interval: tuple[float, float]) -> str:
-    """Write an interval of probabilities, such as "82 to 97 %"."""
-    low, high = interval
-    return f"{100 * low:.0f} to {100 * high:.0f} %"
+def between(interval: tuple[float, float], *, to: str = " to ") -> str:
+    """Write an interval of probabilities, such as "82 to 97 %"; its ends as `percent` does."""
+    low, high = map(_whole, interval)
+    return f"{low} %" if low == high else f"{low}{to}{high} %"
 
 
 def clock(seconds: float) -> str:
