@@ -419,6 +419,10 @@ def damage(path: Path, at: float, length: int) -> None:
     path.write_bytes(data)
 
 
+STEADY = {"crf": "6", "preset": "fast", "x264-params": "mbtree=0:ref=1"}
+"""The same bits at every call (`unmask.media.h264` says why others differ): damage hits the same data."""
+
+
 @pytest.fixture(scope="module")
 def whole_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, list[np.ndarray]]]:
     """By codec: a sound clip of 4 s with key frames a second apart, and its pictures."""
@@ -430,6 +434,7 @@ def whole_clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Pat
             codec=codec,
             gop=30,
             container_options=FIRST,
+            options=STEADY,
         )
         clips[codec] = path, [f.pixels for f in frames_of(list(read(path, rate=None)))]
     return clips
@@ -454,6 +459,18 @@ def test_damage_in_the_middle_makes_a_gap_and_what_is_shown_is_whole(
     assert 60 <= len(frames) < 120
     assert frames[-1].time == pytest.approx(119 / 30)
     for frame in frames:
+        assert np.abs(frame.pixels.astype(int) - whole[round(frame.time * 30)]).mean() < 1
+
+
+@pytest.mark.xfail(
+    reason="pictures shown before the damaged one may lean on it, and FFmpeg does not mark them"
+)
+def test_pictures_that_lean_on_a_later_damaged_one_are_not_shown(tmp_path: Path, whole_clips: dict) -> None:
+    whole_path, whole = whole_clips["libx264"]
+    path = tmp_path / "d.mp4"
+    path.write_bytes(whole_path.read_bytes())
+    damage(path, 0.65, 300)
+    for frame in frames_of(list(read(path, rate=None))):
         assert np.abs(frame.pixels.astype(int) - whole[round(frame.time * 30)]).mean() < 1
 
 
