@@ -462,18 +462,6 @@ def test_damage_in_the_middle_makes_a_gap_and_what_is_shown_is_whole(
         assert np.abs(frame.pixels.astype(int) - whole[round(frame.time * 30)]).mean() < 1
 
 
-@pytest.mark.xfail(
-    reason="pictures shown before the damaged one may lean on it, and FFmpeg does not mark them"
-)
-def test_pictures_that_lean_on_a_later_damaged_one_are_not_shown(tmp_path: Path, whole_clips: dict) -> None:
-    whole_path, whole = whole_clips["libx264"]
-    path = tmp_path / "d.mp4"
-    path.write_bytes(whole_path.read_bytes())
-    damage(path, 0.65, 300)
-    for frame in frames_of(list(read(path, rate=None))):
-        assert np.abs(frame.pixels.astype(int) - whole[round(frame.time * 30)]).mean() < 1
-
-
 def test_damaged_hevc_makes_a_gap(tmp_path: Path) -> None:
     path = write_video(
         tmp_path / "d.mp4",

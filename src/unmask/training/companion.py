@@ -31,7 +31,7 @@ from sklearn.linear_model import LogisticRegression
 from unmask.data.augment import Draw, Strength
 from unmask.data.index import FaceIndex
 from unmask.data.manifest import Item, cut_tune, merge, read_zip, thin
-from unmask.data.pairs import PART_SWAP, SELF_BLEND, PairDataset, Pictures
+from unmask.data.pairs import OWN_KINDS, PART_SWAP, SELF_BLEND, PairDataset, Pictures
 from unmask.evidence.visual import NETWORK
 from unmask.faces.align import Framing, crop, warp
 from unmask.faces.detect import Detector
@@ -71,7 +71,7 @@ SHOWN = {
     "DFDC": 0.36, "hand-made composite": 0.14, "OpenForensics": 0.13, "StyleGAN family": 0.13,
     "Stable Diffusion 2.1": 0.07, "inswapper_128": 0.05, PART_SWAP: 0.09, SELF_BLEND: 0.03,
 }  # fmt: skip
-"""Shares of the kinds of fakes in tuning."""
+"""Shares of the kinds of fakes in tuning, of those that the data sets hold."""
 BLENDED = {
     "dfdc_faces": 0.25, "openforensics_faces": 0.2, "synthetic_faces": 0.2, "wild_reals": 0.12,
     "composites": 0.12, "portraits": 0.06, "utkface": 0.05,
@@ -481,13 +481,13 @@ class Maker:
         generator = np.random.default_rng(5)
         order = generator.permutation(len(self.items["train"]))
         self.items["train"] = [self.items["train"][k] for k in order]
-        self.shown = thin([i for i in items if i.split == "train"], MOST_SHOWN, seed=1)
+        self.items["shown"] = thin([i for i in items if i.split == "train"], MOST_SHOWN, seed=1)
         self.pictures = Pictures()
-        chosen = self.items["tune"] + self.items["train"] + self.shown
+        chosen = [item for some in self.items.values() for item in some]
         self.faces = FaceIndex(work / "faces").build(chosen, detector=Detector(threads=0))
 
     def found(self, split: str) -> list[Item]:
-        """Return the items of a split whose face was found."""
+        """Return the items of a split, or those that are "shown" in tuning, whose face was found."""
         return [item for item in self.items[split] if self.faces.get(item.place) is not None]
 
     def points(self, item: Item) -> np.ndarray:
@@ -520,7 +520,7 @@ class Maker:
         with torch.no_grad():
             set_layers(network, layers)
         kept = self.work / "tuned.pt"
-        shown = self._shown()
+        shown = self.found("shown")
         kinds = sorted({item.manipulation for item in shown if item.label == "fake"})
         model = Answering(network, len(kinds), averaging())
         name, _ = fastest_precision(network, size=SIDE, batch=BATCH, device=torch.device("cpu"))
@@ -528,17 +528,14 @@ class Maker:
             begin = thin(shown, BEGUN_WITH, seed=3)
             x = self._told(model, begin, FORMATS[name])
             model.begin_with(evened(learn(begin, x, max(HELD_BACK)), x), x.std(0) + 1e-6)
+        shares = {kind: share for kind, share in SHOWN.items() if kind in (*kinds, *OWN_KINDS)}
         pairs = PairDataset(
-            shown, self.faces, size=SIDE, framing=Framing(MARGIN), kinds=SHOWN, blend_sources=BLENDED,
+            shown, self.faces, size=SIDE, framing=Framing(MARGIN), kinds=shares, blend_sources=BLENDED,
             strength=TUNED_CHANGED, seed=11,
         )  # fmt: skip
         say = partial(print, flush=True)
         tune(model, pairs, kinds, steps=STEPS, kept=kept, precision=FORMATS[name], report=say)
         return network.requires_grad_(False), with_biases(network, layers)
-
-    def _shown(self) -> list[Item]:
-        """Return the items that norms and biases are tuned on."""
-        return [item for item in self.shown if self.faces.get(item.place) is not None]
 
     def _told(self, model: Answering, items: Sequence[Item], kind: torch.dtype | None) -> np.ndarray:
         """Return the features (N, F) of items, in a number format."""
@@ -601,7 +598,7 @@ class Maker:
         answer, factor = answers[held_back], share * float(own.std() / said[held_back].std())
         both = own + factor * said[held_back]
         print(f"held back {held_back}, share {share}: {mean_auc(tune, both):.4f}, {auc_by_kind(tune, both)}")
-        shown = {item.place: item for item in [*train, *self._shown()]}
+        shown = {item.place: item for item in [*train, *self.found("shown")]}
         return answer.times(factor), count(list(shown.values()))
 
     def visual(self, items: Sequence[Item]) -> np.ndarray:

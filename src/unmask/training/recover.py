@@ -151,7 +151,8 @@ def _encoder(graph: onnx.GraphProto) -> tuple[VisionTransformer, list[dict[str, 
             weights = torch.from_numpy(stored[node.input[1]].T.copy())
             bias = torch.from_numpy(beside(users[scaled.output[0]]))
             layers.append(Rounded(weights, float(beside(maker[scaled.input[1]])), bias))
-    blocks = [dict(zip(LAYERS, layers[k : k + len(LAYERS)], strict=True)) for k in range(0, len(layers), 4)]
+    starts = range(0, len(layers), len(LAYERS))
+    blocks = [dict(zip(LAYERS, layers[k : k + len(LAYERS)], strict=True)) for k in starts]
     convolution = next(node for node in graph.node if node.op_type == "Conv")
     padded = next(node for node in graph.node if node.op_type == "Pad")
     codes, step = (constant(name) for name in maker[convolution.input[1]].input)
