@@ -33,7 +33,7 @@ BATCH = 16
 RATE, ANSWER_RATE, WARM_UP = 6e-4, 1e-5, 50
 """Largest steps of norms and biases, and of the answer's coefficients (of which thousands act together)."""
 OTHER_REALS = 0.4
-"""Weight of a real of another data set where a kind is told, beside 1 for one of its own."""
+"""Weight, where a kind is told, of a real from another kind's pair, beside 1 for one from its own."""
 KEPT_EVERY = 50
 
 
@@ -114,7 +114,7 @@ def loss(model: Answering, pixels: Tensor, labels: Tensor, kinds: Tensor, reals_
         pixels: (N, 3, S, S).
         labels: (N,) float, 1 = fake.
         kinds: (N,) number of a fake's kind, -1 for a real and a kind that is not told.
-        reals_of: (N,) number of the kind whose own data set a real is of, -1 for none.
+        reals_of: (N,) number of the kind in whose pair a real stands, -1 for none.
     """
     values = model(pixels)
     total = functional.binary_cross_entropy_with_logits(values[:, 0], labels)
