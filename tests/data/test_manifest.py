@@ -17,6 +17,7 @@ from unmask.data.manifest import (
     check_classes,
     check_leaks,
     cut_tune,
+    keep_persons_apart,
     merge,
     read_zip,
 )
@@ -192,3 +193,36 @@ def test_permuted_labels_keep_their_numbers_in_each_part_and_forget_their_items(
     # Of 600 fakes 180 stay fake by chance, with a deviation of about 10.
     kept = sum(a.fake and b.fake for a, b in zip(items, dealt, strict=True))
     assert 130 < kept < 230
+
+
+def twins(*splits):
+    return [
+        replace(item(f"{n}", group=group, split=split), data_set="dfdc_faces")
+        for n, (group, split) in enumerate(zip(("id7342", "id2435", "id12723"), splits, strict=True))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "apart"),
+    [
+        (("train", "train", "train"), ("train", "train", "train")),
+        (("tune", "train", "tune"), ("train", "train", "train")),
+        (("tune", "tune", "tune"), ("tune", "tune", "tune")),
+        (("val", "tune", "train"), ("val", OVERLAP, OVERLAP)),
+        (("val", "val", OVERLAP), ("val", "val", OVERLAP)),
+    ],
+)
+def test_a_person_under_several_names_crosses_nothing(given, apart):
+    kept = keep_persons_apart(twins(*given))
+    assert tuple(i.split for i in kept) == apart
+    check_leaks(kept)
+
+
+def test_a_person_under_several_names_who_crosses_is_refused():
+    with pytest.raises(ValueError, match=r"1 groups cross .*train \(1\) and val \(0\)"):
+        check_leaks(twins("val", "train", "train"))
+
+
+def test_cutting_tune_parts_the_persons_of_val_from_train():
+    cut = cut_tune(twins("val", "train", "train"), share=0.0)
+    assert [i.split for i in cut] == ["val", OVERLAP, OVERLAP]

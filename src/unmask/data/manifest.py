@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from unmask.data.same_person import person, splits_of_persons
+
 Label = Literal["real", "fake"]
 
 LABELS: dict[str, Label] = {"real": "real", "fake": "fake"}
@@ -189,7 +191,10 @@ def merge(collections: Iterable[Sequence[Item]]) -> list[Item]:
 
 
 def cut_tune(items: Sequence[Item], *, share: float, seed: int = 0) -> list[Item]:
-    """Move about `share` of the groups of each data set from *train* to *tune*, whole groups at a time."""
+    """Move about `share` of the groups of each data set from *train* to *tune*, whole groups at a time.
+
+    Persons are kept apart (`keep_persons_apart`), which leaves fewer where a data set lists somebody twice.
+    """
     groups: dict[str, set[str]] = {}
     for item in items:
         if item.split == "train":
@@ -199,12 +204,31 @@ def cut_tune(items: Sequence[Item], *, share: float, seed: int = 0) -> list[Item
         names = sorted(groups[data_set])
         random.Random(f"{seed}:{data_set}").shuffle(names)
         chosen |= {(data_set, name) for name in names[: round(share * len(names))]}
-    return [
-        replace(item, split="tune")
-        if item.split == "train" and (item.data_set, item.group) in chosen
-        else item
-        for item in items
-    ]
+    return keep_persons_apart(
+        [
+            replace(item, split="tune")
+            if item.split == "train" and (item.data_set, item.group) in chosen
+            else item
+            for item in items
+        ]
+    )
+
+
+def keep_persons_apart(items: Sequence[Item]) -> list[Item]:
+    """Move the items of persons whom a data set lists under several groups, so that none crosses.
+
+    Of such a person (`SAME_PERSON`) who stands in *train* and *tune* all becomes *train*; of one who also
+    stands in another split what is in *train* or *tune* becomes `OVERLAP`.
+    """
+    found = splits_of_persons((item.data_set, item.group, item.split) for item in items)
+
+    def place(item: Item) -> str:
+        splits = found[item.data_set, person(item.data_set, item.group)] - {OVERLAP}
+        if item.split not in ("train", "tune") or len(splits) == 1:
+            return item.split
+        return "train" if splits == {"train", "tune"} else OVERLAP
+
+    return [item if item.split == (split := place(item)) else replace(item, split=split) for item in items]
 
 
 def check_leaks(items: Sequence[Item]) -> None:
@@ -220,7 +244,8 @@ def check_leaks(items: Sequence[Item]) -> None:
     named = {(item.data_set, item.name): item for item in used}
     apart: dict[tuple[str, str], str] = {}
     for item in used:
-        groups.setdefault((item.data_set, item.group), {}).setdefault(item.split, item)
+        who = item.data_set, person(item.data_set, item.group)
+        groups.setdefault(who, {}).setdefault(item.split, item)
         origin = named.get((item.data_set, item.original))
         if origin is not None and origin.split != item.split:
             sentence = f"{item.name} ({item.split}) was made from {origin.name} ({origin.split})"
