@@ -4,7 +4,7 @@ The identities of `dfdc_faces` give some persons several names, mostly where the
 or in profile. Those below were found by the product's likeness (`unmask.faces.persons`, mean of up to six
 real pictures of an identity): each identity of *val* and of the *tune* fold beside its three nearest in
 *train*, from a cosine of .575 on (87 and 86 pairs), looked at one by one; the same room, clothes or marks
-decided, and doubtful ones of *tune* count as the same person. Who looks different on another day is not found.
+decided, and doubtful ones of *tune* count as the same person. Who looks different another day is not found.
 """
 
 from __future__ import annotations
