@@ -462,6 +462,30 @@ def test_damage_in_the_middle_makes_a_gap_and_what_is_shown_is_whole(
         assert np.abs(frame.pixels.astype(int) - whole[round(frame.time * 30)]).mean() < 1
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("at", "length"), [(0.45, 4), (0.5, 60), (0.65, 300)])
+def test_pictures_that_lean_on_a_damaged_one_shown_later_are_withheld(
+    tmp_path: Path, whole_clips: dict, at: float, length: int, threads: int
+) -> None:
+    """Where a P picture is damaged, the B pictures before it are decoded after it, and not marked."""
+    whole_path, whole = whole_clips["libx264"]
+    path = tmp_path / "d.mp4"
+    path.write_bytes(whole_path.read_bytes())
+    damage(path, at, length)
+    events = list(read(path, rate=None, threads=threads))
+    frames = frames_of(events)
+    gaps = [e for e in events if isinstance(e, Gap)]
+    assert len(gaps) == 1
+    shown = {round(frame.time * 30) for frame in frames}
+    missing = sorted(set(range(120)) - shown)
+    # One gap, from the first missing picture to the next that is shown, and no other picture is missing.
+    assert gaps[0].start == pytest.approx(missing[0] / 30)
+    assert missing == list(range(missing[0], round(gaps[0].end * 30)))
+    assert [frame.index for frame in frames] == sorted(shown)
+    for frame in frames:
+        assert np.abs(frame.pixels.astype(int) - whole[round(frame.time * 30)]).mean() < 1
+
+
 def test_damaged_hevc_makes_a_gap(tmp_path: Path) -> None:
     path = write_video(
         tmp_path / "d.mp4",

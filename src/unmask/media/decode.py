@@ -2,11 +2,14 @@
 
 Damage is handled so that concealment never passes for content: from the first picture that could not
 be decoded to the next key frame, but at most `HEALING` seconds, pictures are withheld and reported as
-one `Gap`; later pictures lean on ever less of the damaged one.
+one `Gap`; later pictures lean on ever less of the damaged one. Pictures that are shown before the damaged one
+but decoded after it may lean on it too (B pictures): each waits until all that was decoded before it has
+come out.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -23,6 +26,8 @@ from unmask.media.events import Gap
 
 HEALING = 1.0
 _REORDER = 32
+_HELD = 16
+"""Pictures that wait at most: no codec has more between two that it orders anew."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,23 @@ class Decoded:
     index: int
     time: float
     frame: VideoFrame
+
+
+@dataclass
+class _Held:
+    """A picture from the decoder that waits, and what is known of it."""
+
+    frame: VideoFrame
+    sent: int | None
+    """Its packet's decoding time stamp; None: it cannot be told what was decoded before."""
+    lost: tuple[int, ...]
+    """Presentation time stamps of the pictures before it that an error swallowed."""
+    failed: bool
+    """Whether an error came before it of which it is not known what it swallowed."""
+    spoilt: bool
+    """Whether it is damaged, or may lean on a damaged one."""
+    errors: int
+    """Errors so far."""
 
 
 class Decoder:
@@ -52,8 +74,10 @@ class Decoder:
         self._index = 0
         self._last: float | None = None
         self._shift = 0.0
-        self._pending: set[int] = set()
+        self._pending: dict[int, int] = {}
+        self._held: deque[_Held] = deque()
         self._error: str | None = None
+        self._errors = 0
         self._quiet = 0
         self._gap: float | None = None
         self._settling = False
@@ -85,7 +109,9 @@ class Decoder:
     def _run(self) -> Iterator[Decoded | Gap]:
         for packet in self._packets():
             for frame in self._decode(packet):
-                yield from self._place(frame)
+                yield from self._arrived(frame)
+        while self._held:
+            yield from self._place(self._held.popleft())
         if self._deinterlacer:
             for frame in self._deinterlacer.drain():
                 yield from self._number(frame)
@@ -100,7 +126,7 @@ class Decoder:
                 if packet.stream_index == self._stream.index:
                     yield packet
         except (av.error.FFmpegError, OSError) as error:
-            self._error = f"the container is damaged ({_reason(error)})"
+            self._failed(f"the container is damaged ({_reason(error)})")
             flush = Packet()
             flush.stream = self._stream
             yield flush
@@ -111,14 +137,17 @@ class Decoder:
             if self._index < 0:
                 self._index = self._index_of(packet)
         if packet.pts is not None and not packet.is_discard and packet.size:
-            self._pending.add(packet.pts)
+            self._pending[packet.pts] = packet.pts if packet.dts is None else packet.dts
         if packet.is_corrupt:
-            self._error = "a packet is cut off"
+            self._failed("a packet is cut off")
         try:
             return self._stream.codec_context.decode(packet if packet.size else None)
         except (av.error.FFmpegError, OSError) as error:
-            self._error = f"damaged data ({_reason(error)})"
+            self._failed(f"damaged data ({_reason(error)})")
             return []
+
+    def _failed(self, reason: str) -> None:
+        self._error, self._errors = reason, self._errors + 1
 
     def _index_of(self, packet: Packet) -> int:
         """How many pictures lie before the key frame that was sought: from the index, else from the rate."""
@@ -130,42 +159,64 @@ class Decoder:
         stamp = packet.pts if packet.pts is not None else packet.dts or 0
         return max(0, round(float((stamp - (self._origin or 0)) * self._base) / self._interval))
 
-    def _place(self, frame: VideoFrame) -> Iterator[Decoded | Gap]:
-        """Decide whether a frame from the decoder is whole."""
+    def _arrived(self, frame: VideoFrame) -> Iterator[Decoded | Gap]:
+        """Take in a frame from the decoder, and place those that no damage can reach any more."""
         if self._origin is None and not frame.is_corrupt:
             self._origin = self._stamp(frame)
         if self._settling and frame.is_corrupt:  # leans on pictures before the key frame that was sought
             return
-        time = self._time(frame)
-        missing = None if self._settling else self._missing_before(frame)
+        stamp = None if self._by_order else frame.pts
+        sent = None if stamp is None else self._pending.get(stamp)
+        lost = () if stamp is None else self._lost_before(stamp)
+        failed = stamp is None and self._error is not None
+        if self._settling:
+            lost, failed = (), False
         self._settling = False
-        if self._gap is None and (frame.is_corrupt or missing is not None):
+        damaged = [*([sent] if frame.is_corrupt else []), *(self._pending[pts] for pts in lost)]
+        for held in self._held:
+            held.spoilt |= any(d is not None and held.sent is not None and held.sent > d for d in damaged)
+        if stamp is not None:
+            self._pending = {pts: dts for pts, dts in self._pending.items() if pts > stamp}
+        self._held.append(_Held(frame, sent, lost, failed, bool(frame.is_corrupt), self._errors))
+        while self._held and (len(self._held) > _HELD or not self._waits(self._held[0])):
+            yield from self._place(self._held.popleft())
+
+    def _waits(self, held: _Held) -> bool:
+        """Whether a picture that was decoded before is still to come out."""
+        return held.sent is not None and any(dts < held.sent for dts in self._pending.values())
+
+    def _lost_before(self, stamp: int) -> tuple[int, ...]:
+        """Find the pictures before a time stamp that an error swallowed."""
+        if not self._error or self._origin is None:
+            return ()
+        lost = tuple(sorted(pts for pts in self._pending if pts < stamp))
+        if not lost:
+            self._quiet += 1
+            if self._quiet > _REORDER:
+                self._error, self._quiet = None, 0
+        return lost
+
+    def _place(self, held: _Held) -> Iterator[Decoded | Gap]:
+        """Decide whether a picture is shown."""
+        time = self._time(held.frame)
+        missing = None
+        self._index += len(held.lost)
+        if held.lost and self._origin is not None:
+            missing = float((held.lost[0] - self._origin) * self._base) + self._shift
+        elif held.failed:
+            missing = self._last or 0.0
+        if self._gap is None and (held.spoilt or missing is not None):
             self._gap = time if missing is None else min(missing, time)
             self._error = self._error or "damaged data"
         if self._gap is not None:
-            if frame.is_corrupt or not (frame.key_frame or time - self._gap >= HEALING):
+            if held.spoilt or not (held.frame.key_frame or time - self._gap >= HEALING):
                 self._index += 1
                 return
             yield Gap(self._gap, time, self._error or "damaged data")
-            self._gap = self._error = None
-        yield from self._deinterlaced(frame)
-
-    def _missing_before(self, frame: VideoFrame) -> float | None:
-        """Find the time of the first picture before `frame` that an error swallowed."""
-        if frame.pts is None or self._by_order:
-            if self._error and self._gap is None:
-                return self._last if self._last is not None else 0.0
-            return None
-        lost = [stamp for stamp in self._pending if stamp < frame.pts]
-        self._pending = {stamp for stamp in self._pending if stamp > frame.pts}
-        if not self._error or self._origin is None:
-            return None
-        if lost:
-            return float((min(lost) - self._origin) * self._base) + self._shift
-        self._quiet += 1
-        if self._quiet > _REORDER:
-            self._error, self._quiet = None, 0
-        return None
+            self._gap = None
+            if held.errors == self._errors:  # else one came while this picture waited
+                self._error = None
+        yield from self._deinterlaced(held.frame)
 
     def _stamp(self, frame: VideoFrame) -> int | None:
         return frame.dts if self._by_order else frame.pts
