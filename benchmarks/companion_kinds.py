@@ -31,7 +31,7 @@ def main() -> None:
     given = argument_parser(__doc__).parse_args()
     maker = Maker(given.work, given.encoder, given.dataset)
     told = maker.features(0, 1)
-    items = maker.found("train") + maker.found("tune")
+    items = [item for item, _ in maker.looks()] + maker.found("tune")
     x = np.concatenate([told["train"], told["tune"]])
     kind = np.array([item.manipulation if item.label == "fake" else "" for item in items])
     source = np.array([item.data_set for item in items])

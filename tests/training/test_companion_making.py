@@ -34,11 +34,12 @@ from unmask.training.companion import (
     averaging,
     balance,
     build,
-    changed_crop,
     choose,
     evened,
     features,
     learn,
+    look_crop,
+    looks,
     read_crop,
     regression,
     told_from,
@@ -207,12 +208,40 @@ def test_the_smallest_share_near_the_best_auc_is_taken():
     assert len(lines) == 2
 
 
-def test_most_training_crops_are_those_that_the_product_cuts():
+def face_and_points():
     pixels = np.random.default_rng(3).integers(0, 256, (200, 200, 3), dtype=np.uint8)
-    points = np.array([[80.0, 90], [120, 90], [100, 110], [85, 130], [115, 130]])
+    return pixels, np.array([[80.0, 90], [120, 90], [100, 110], [85, 130], [115, 130]])
+
+
+def test_three_of_four_first_looks_are_the_crop_that_the_product_cuts_or_its_mirror_image():
+    pixels, points = face_and_points()
     plain = read_crop(pixels, points)
-    same = [np.array_equal(changed_crop(pixels, points, seed), plain) for seed in range(12)]
-    assert same == [k % 6 != 0 for k in range(12)]
+    first = [look_crop(pixels, points, 0, seed) for seed in range(60)]
+    second = [look_crop(pixels, points, 1, seed) for seed in range(60)]
+    as_it_is = [[np.array_equal(c, plain) for c in crops] for crops in (first, second)]
+    mirrored = [[np.array_equal(c, plain[:, ::-1]) for c in crops] for crops in (first, second)]
+    unchanged = np.array(as_it_is) | np.array(mirrored)
+    assert 0.6 < unchanged.mean() < 0.9
+    both = unchanged.all(0)
+    # The two looks of a picture are never the same side twice.
+    assert (np.array(as_it_is)[0] != np.array(as_it_is)[1])[both].all()
+    assert 0 < np.array(mirrored)[0].sum() < 60
+
+
+def test_later_looks_are_all_unlike():
+    pixels, points = face_and_points()
+    seen = {look_crop(pixels, points, number, 5).tobytes() for number in range(8)}
+    assert len(seen) == 8
+
+
+def test_rare_kinds_are_looked_at_more_often(monkeypatch):
+    monkeypatch.setattr(companion, "LOOKS", 10)
+    monkeypatch.setattr(companion, "MOST_LOOKS", 4)
+    many, some, few = [item(k) for k in range(11)], [item(k, "x") for k in range(4)], [item(9, "y")]
+    found = looks([*many, *some, *few])
+    assert [n for i, n in found if i.manipulation == ""] == [0] * 11
+    assert [n for i, n in found if i.manipulation == "x"] == [0, 1, 2] * 4
+    assert [n for i, n in found if i.manipulation == "y"] == [0, 1, 2, 3]
 
 
 def test_both_parts_of_an_evened_answer_have_equal_say_and_half_of_the_features_are_above_zero():

@@ -13,6 +13,8 @@ a stopped run goes on. Where ENCODER is a companion made before, its encoder is 
 from __future__ import annotations
 
 import argparse
+import zlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -60,7 +62,7 @@ from unmask.training.rounding import NOISE_BY_BLOCK, Rounded, round_blocks
 BLOCKS, NOISE, MARGIN = len(NOISE_BY_BLOCK), 0.0187, 2.7
 FITTED_ON = 288
 """Faces that the rounding is fitted on."""
-MOST = {"train": 2000, "tune": 350}
+MOST = {"train": 5000, "tune": 350}
 """Items of each data set and kind that the answer is learned from, and chosen on."""
 MOST_SHOWN, BEGUN_WITH = 20000, 250
 """Items of each data set and kind that norms and biases are tuned on; those that the answer is learned from
@@ -88,9 +90,16 @@ TUNED_CHANGED = Strength(
     jpeg=0.45, jpeg_quality=(30, 95), video=0.15, video_crf=(20, 36), drop=0.0, border=0.2,
 )  # fmt: skip
 """What is done to the pictures that norms and biases are tuned on."""
-CHANGED_EVERY = 6
-"""One in so many training pictures is changed: of changed ones alone it learns worse (mean AUC on *tune*
-beside the visual network .936, of as many unchanged ones .952)."""
+TURNED = Strength(
+    rotation=4, scale=0.05, shift=0.02, colour=0, grey=0, resize=0, blur=0, noise=0, jpeg=0, video=0, drop=0
+)
+"""What is done to one that is seen more than twice."""
+CHANGED_SHARE = 0.25
+"""Share of the changed among the looks that the answer is learned from, the same for all kinds and reals: of
+changed ones alone it learns worse (mean AUC on *tune* beside the visual network .936, of as many unchanged
+ones .952)."""
+LOOKS, MOST_LOOKS = 3000, 8
+"""Each data set and kind is looked at so often in *train*, where that takes no more looks at a picture."""
 HELD_BACK = (0.1, 0.3)
 """Weights of the squared size of a regression's coefficients."""
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
@@ -104,7 +113,7 @@ tell better what training showed, the one answer what it did not (docs/experimen
 OWN_REALS = 0.7
 """Share of the reals of a kind's own data sets among the reals that it is told from."""
 SHARD, BATCH = 200, 8
-STORED = ("tune", "tune mirrored", "train", "train mirrored")
+TUNE, MIRRORED, TRAIN = STORED = ("tune", "tune-mirrored", "train")
 FEATURES = "features"
 Read = Callable[[Item], np.ndarray]
 CELLS = SIDE // PATCH
@@ -312,11 +321,27 @@ def read_crop(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
     return crop(pixels, points, size=SIDE, framing=Framing(MARGIN))
 
 
-def changed_crop(pixels: np.ndarray, points: np.ndarray, seed: int) -> np.ndarray:
-    """Cut a face, most as they are, one in `CHANGED_EVERY` changed."""
-    draw = Draw(seed, CHANGED)
-    if seed % CHANGED_EVERY:
-        return read_crop(pixels, points)
+def looks(items: Sequence[Item]) -> list[tuple[Item, int]]:
+    """Return the looks at training items, each an item and a number; rare kinds are looked at more often."""
+    counts = Counter((item.data_set, item.manipulation) for item in items)
+    times = {key: min(-(-LOOKS // number), MOST_LOOKS) for key, number in counts.items()}
+    return [(item, k) for item in items for k in range(times[item.data_set, item.manipulation])]
+
+
+def look_crop(pixels: np.ndarray, points: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Cut a face as a look sees it, (SIDE, SIDE, 3) uint8 RGB.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        points: (5, 2) of the face in it.
+        number: of the look: the first two are the crop as it is and mirrored, in either order.
+        seed: of the item; `CHANGED_SHARE` of the looks are changed, later ones are turned a little.
+    """
+    rng = np.random.default_rng((seed, number))
+    changed = rng.random() < CHANGED_SHARE
+    if not changed and number < 2:
+        return read_crop(pixels, points)[:, :: -1 if (seed + number) % 2 else 1]
+    draw = Draw(int(rng.integers(2**31)), CHANGED if changed else TURNED)
     part, corner = draw.cut(pixels, points)
     matrix = draw.matrix(Framing(MARGIN).matrix(points - corner, SIDE), SIDE)
     placed = (points - corner) @ matrix[:, :2].T + matrix[:, 2]
@@ -549,7 +574,10 @@ class Maker:
         return torch.cat(told).numpy()
 
     def features(self, part: int, of: int) -> dict[str, np.ndarray]:
-        """Return the features of both splits, in shards that two processes may share."""
+        """Return the features of *tune*, as it is and mirrored, and of the looks at *train*.
+
+        They are kept in shards, which two processes may share.
+        """
         silent = self.work / "silent.onnx"
         if not silent.exists():
             network, layers = self.tuned()
@@ -559,37 +587,38 @@ class Maker:
         session = open_session(silent, threads=1 if of > 1 else 0)
         told: dict[str, list[np.ndarray]] = {name: [] for name in STORED}
         for name in STORED:
-            split, _, mirrored = name.partition(" ")
-            items = self.found(split)
-            for number, start in enumerate(range(0, len(items), SHARD)):
-                path = self.work / f"{name.replace(' ', '-')}-{start:06d}.npy"
-                if not path.exists() and number % of != part:
+            shown = self.looks() if name == TRAIN else [(i, name == MIRRORED) for i in self.found(TUNE)]
+            for part_number, start in enumerate(range(0, len(shown), SHARD)):
+                path = self.work / f"{name}-{start:06d}.npy"
+                if not path.exists() and part_number % of != part:
                     continue
                 if not path.exists():
-                    crops = [self._crop(i, start + k) for k, i in enumerate(items[start : start + SHARD])]
-                    stacked = np.stack(crops)[:, :, :: -1 if mirrored else 1]
-                    np.save(path, features(session, stacked).astype(np.float16))
-                    print(f"{name}: {start + len(crops)} of {len(items)}", flush=True)
+                    crops = np.stack([self._crop(i, k) for i, k in shown[start : start + SHARD]])
+                    np.save(path, features(session, crops).astype(np.float16))
+                    print(f"{name}: {start + len(crops)} of {len(shown)}", flush=True)
                 told[name].append(np.load(path))
         return {name: np.concatenate(rows).astype(np.float32) for name, rows in told.items() if rows}
 
-    def _crop(self, item: Item, number: int) -> np.ndarray:
+    def looks(self) -> list[tuple[Item, int]]:
+        """Return the looks at *train* that the answer is learned from."""
+        return looks(self.found(TRAIN))
+
+    def _crop(self, item: Item, look: int) -> np.ndarray:
         pixels, points = self.pictures.read(item), self.points(item)
-        if item.split == "tune":
-            return read_crop(pixels, points)
-        return changed_crop(pixels, points, int(np.random.default_rng((7, number)).integers(2**31)))
+        if item.split == TUNE:
+            return read_crop(pixels, points)[:, :: -1 if look else 1]
+        return look_crop(pixels, points, look, zlib.crc32(f"{item.data_set}/{item.name}".encode()))
 
     def learn(self, told: dict[str, np.ndarray]) -> tuple[Answer, list[dict]]:
         """Return the answer, and what the card says of the training data."""
-        train, tune = self.found("train"), self.found("tune")
-        x = np.concatenate([told["train"], told["train mirrored"]])
-        looks = told["tune"], told["tune mirrored"]
+        train, tune = [item for item, _ in self.looks()], self.found(TUNE)
         own = self.visual(tune)
         print(f"visual network alone {mean_auc(tune, own):.4f}, {auc_by_kind(tune, own)}", flush=True)
         answers, said = {}, {}
         for held_back in HELD_BACK:
-            answer = learn([*train, *train], x, held_back)
-            one, kinds = (np.mean(look, 0) for look in zip(*map(answer.parts, looks), strict=True))
+            answer = learn(train, told[TRAIN], held_back)
+            both_looks = zip(*(answer.parts(told[name]) for name in (TUNE, MIRRORED)), strict=True)
+            one, kinds = (np.mean(look, 0) for look in both_looks)
             weights = (1 - KINDS_SHARE) / one.std(), KINDS_SHARE / kinds.std()
             # The mean becomes 0, so that the sum with the visual network's logit stays about where it was.
             total = weights[0] * one + weights[1] * kinds
