@@ -62,12 +62,12 @@ from unmask.training.rounding import NOISE_BY_BLOCK, Rounded, round_blocks
 BLOCKS, NOISE, MARGIN = len(NOISE_BY_BLOCK), 0.0187, 2.7
 FITTED_ON = 288
 """Faces that the rounding is fitted on."""
-MOST = {"train": 5000, "tune": 350}
+MOST = {"train": 2500, "tune": 350}
 """Items of each data set and kind that the answer is learned from, and chosen on."""
 MOST_SHOWN, BEGUN_WITH = 20000, 250
 """Items of each data set and kind that norms and biases are tuned on; those that the answer is learned from
 with which tuning begins."""
-STEPS = 1500
+STEPS = 1000
 """How long is tuned: 50 minutes on two cores with 16-bit matrix instructions."""
 SHOWN = {
     "DFDC": 0.44, "hand-made composite": 0.11, "OpenForensics": 0.1, "StyleGAN family": 0.09,
@@ -98,7 +98,7 @@ CHANGED_SHARE = 0.25
 """Share of the changed among the looks that the answer is learned from, the same for all kinds and reals: of
 changed ones alone it learns worse (mean AUC on *tune* beside the visual network .936, of as many unchanged
 ones .952)."""
-LOOKS, MOST_LOOKS = 3000, 8
+LOOKS, MOST_LOOKS = 1200, 8
 """Each data set and kind is looked at so often in *train*, where that takes no more looks at a picture."""
 HELD_BACK = (0.1, 0.3)
 """Weights of the squared size of a regression's coefficients."""
