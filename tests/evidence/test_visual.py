@@ -232,9 +232,9 @@ def test_a_checkpoint_without_the_training_extra_names_it(tmp_path, monkeypatch)
     assert "\n" not in str(error.value)
 
 
-def with_companion(folder):
+def with_companion(folder, **card):
     """A network of logit (brightness - 128) / 10 with a companion of logit (brightness - 100) / 10."""
-    second = tiny_networks.brightness_network(folder, name="second", threshold=100.0)
+    second = tiny_networks.brightness_network(folder, name="second", threshold=100.0, **card)
     return tiny_networks.brightness_network(
         folder, companion=second.name, depends={second.name: load_card(second).sha256}
     )
@@ -265,7 +265,24 @@ def test_the_companion_sees_a_face_as_it_is_and_mirrored(tmp_path, monkeypatch):
     assert heats[0].values[:, -2] == pytest.approx(5.2 + 8, abs=0.3)
 
 
-def test_in_a_clip_the_companion_says_nothing(tmp_path):
+def test_in_a_clip_the_companion_looks_once_a_second_where_its_card_lets_it(tmp_path, monkeypatch):
+    analyser = start(with_companion(tmp_path, in_clips=0.5))
+    seen = []
+    infer = analyser._companion.infer
+    monkeypatch.setattr(analyser._companion, "infer", lambda crops: seen.append(len(crops)) or infer(crops))
+    # Ten frames a second; the companion sees those at 0, 1 and 2 s, of brightness 118, 128 and 108.
+    for k in range(25):
+        shown = {0: 118, 10: 128, 20: 108}.get(k, 138)
+        analyser.observe(frame(shown, k), [face(7, time=k / 10)])
+    (found,) = analyser.conclude()
+    assert sum(seen) == 2 * 3  # as it is and mirrored
+    own = (-1 + 0 - 2 + 22 * 1) / 25
+    assert found.measurements["logit"].value == pytest.approx(own + 0.5 * 1.8, abs=1e-3)
+    assert found.timeline[1][1] == pytest.approx(sigmoid(1 + 0.5 * 1.8), abs=1e-4)
+    assert [card.name for card in analyser.cards] == ["tiny", "second"]
+
+
+def test_in_a_clip_the_companion_says_nothing_where_its_card_does_not_let_it(tmp_path):
     analyser = start(with_companion(tmp_path))
     for k in range(4):
         analyser.observe(frame(118, k), [face(7, time=float(k))])

@@ -17,8 +17,10 @@ from unmask.training.norms import (
     is_tuned,
     learned,
     learning,
+    load_norms,
     loss,
     pooled,
+    save_norms,
     set_layers,
     tune,
     with_biases,
@@ -170,6 +172,29 @@ def test_what_was_learned_can_be_set_again():
     assert all(torch.equal(v, learned(one)[k]) for k, v in learned(other).items())
     assert other.scale.tolist() == [0.5] * FEATURES
     assert other.weights.tolist() == [2, 3, -1]
+
+
+def test_norms_and_biases_are_kept_and_set_again_and_nothing_else(tmp_path):
+    one, other = make_model(seed=1), make_model(seed=2)
+    with torch.no_grad():
+        for name, parameter in one.network.named_parameters():
+            if is_tuned(name):
+                parameter.normal_()
+    before = {name: p.clone() for name, p in other.network.named_parameters()}
+    save_norms(one, tmp_path / "norms.npz")
+    load_norms(other, tmp_path / "norms.npz")
+    wanted = dict(one.network.named_parameters())
+    for name, parameter in other.network.named_parameters():
+        if is_tuned(name):
+            assert torch.allclose(parameter, wanted[name], rtol=1e-3)  # half precision
+        else:
+            assert torch.equal(parameter, before[name])
+
+
+def test_norms_of_another_encoder_are_refused(tmp_path):
+    save_norms(Answering(VisionTransformer(2, side=SIDE), 1, AREAS), tmp_path / "norms.npz")
+    with pytest.raises(ValueError, match=r"norms\.npz: does not hold"):
+        load_norms(make_model(), tmp_path / "norms.npz")
 
 
 def test_rounded_layers_go_in_and_come_back_with_the_biases_that_were_tuned():

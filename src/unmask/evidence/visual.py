@@ -1,7 +1,8 @@
 """The `visual` analyser: a convolutional network looks at single aligned face crops.
 
 Per track it keeps the frames' logits and times only, and combines them at the end as `verdict.json`
-says. Faces too small or too dark to be judged are counted, not guessed.
+says. Its companion, where the card names one, sees every picture, and a clip now and then if its own card
+says so. Faces too small or too dark to be judged are counted, not guessed.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ MIN_EXPOSURE = 12
 DFDC crops of *tune* between 12 and 20 are told apart as well as others (AUC .95)."""
 MIN_FRAMES = 3
 """A track of a clip with fewer judged frames is too short."""
+LOOK_EVERY = 1.0
+"""Seconds between the companion's looks at a track of a clip, where it has a say; their mean counts."""
 BATCH = 4
 DECIMALS = 4
 """Measurements in logits are rounded, so that reports do not differ by the last bits of a sum."""
@@ -64,6 +67,7 @@ class Visual:
         self._companion = companion_of(card, threads=options.threads, device=options.device)
         self.cards: tuple[Card, ...] = (card,)
         self.settings = load_settings(card)
+        self._weight_in_clips = 0.0 if self._companion is None else self._companion.card.in_clips
         self._combine = AGGREGATIONS[self.settings.aggregation]
         self._on_heat = options.on_heat
         self._on_features = options.on_features
@@ -80,7 +84,7 @@ class Visual:
         """Start a file."""
         self._picture = media.kind == "picture"
         self.cards = (self._network.card,)
-        if self._picture and self._companion is not None:
+        if self._companion is not None and (self._picture or self._weight_in_clips):
             self.cards += (self._companion.card,)
         self._tracks = {}
         self._pending = []
@@ -96,7 +100,7 @@ class Visual:
             points = face.detection.points
             pixels = self._network.crop(frame.pixels, points)
             second = None
-            if self._picture and self._companion is not None:
+            if self._companion is not None and self._asks_companion(track, face):
                 second = self._companion.crop(frame.pixels, points)
             # The frame is kept only where a heat map is to be handed on: nothing may hold a video.
             self._pending.append(_Crop(pixels, second, face, frame if self._on_heat else None))
@@ -113,6 +117,16 @@ class Visual:
         self._judge()
         return [self._evidence(number, track) for number, track in sorted(self._tracks.items())]
 
+    def _asks_companion(self, track: _Track, face: Face) -> bool:
+        """Tell whether the companion looks too: in a clip every `LOOK_EVERY` seconds, for it is slow."""
+        if self._picture or not self._weight_in_clips:
+            return self._picture
+        time = 0.0 if face.time is None else face.time
+        if time - track.looked < LOOK_EVERY:
+            return False
+        track.looked = time
+        return True
+
     def _judge(self) -> None:
         if not self._pending:
             return
@@ -127,13 +141,17 @@ class Visual:
             mirrored = self._network.infer(crops[:, :, ::-1])
             logits = (logits + mirrored.logits) / 2
             maps = (maps + mirrored.maps[:, :, ::-1]) / 2
-            # The companion speaks on pictures alone: on the `open` clips it adds nothing (docs/experiments/
-            # visual.md, section 26), and costs several times what the network does.
-            if self._companion is not None:
-                seen = np.stack([c.second for c in pending if c.second is not None])
-                looks = self._companion.infer(seen), self._companion.infer(seen[:, :, ::-1])
-                logits += (looks[0].logits + looks[1].logits) / 2
+        looked_at = [item for item in pending if item.second is not None]
+        if self._companion is not None and looked_at:
+            seen = np.stack([item.second for item in looked_at if item.second is not None])
+            looks = self._companion.infer(seen), self._companion.infer(seen[:, :, ::-1])
+            second = (looks[0].logits + looks[1].logits).astype(np.float64) / 2
+            if self._picture:
+                logits += second
                 maps = add_maps(maps, (looks[0].maps + looks[1].maps[:, :, ::-1]) / 2)
+            else:
+                for item, value in zip(looked_at, second, strict=True):
+                    self._tracks[item.face.track].second.append(float(value))
         for item, logit, heat, embedding in zip(pending, logits, maps, answer.embeddings, strict=True):
             self._tracks[item.face.track].add(float(logit), item.face.time, embedding)
             if self._on_features is not None:
@@ -161,6 +179,8 @@ class Visual:
                 self.name, number, "inconclusive", reason, reason=reason, measurements=measurements
             )
         logits = np.array(track.logits)
+        if track.second:
+            logits = logits + self._weight_in_clips * float(np.mean(track.second))
         combined = self._combine(logits)
         suspicious = int((logits > 0).sum())
         measurements |= {
@@ -196,16 +216,18 @@ class _Crop:
 
     pixels: np.ndarray
     second: np.ndarray | None
-    """The companion's crop, in a picture."""
+    """The companion's crop, where it looks too."""
     face: Face
     frame: Frame | None
 
 
 @dataclass
 class _Track:
-    """What is kept of a track: 16 bytes a judged frame."""
+    """What is kept of a track: 16 bytes a judged frame, 8 a look of the companion."""
 
     logits: array[float] = field(default_factory=lambda: array("d"))
+    second: array[float] = field(default_factory=lambda: array("d"))
+    looked: float = -np.inf
     times: array[float] = field(default_factory=lambda: array("d"))
     refused: Counter[str] = field(default_factory=Counter)
     embedding: np.ndarray = field(default_factory=lambda: np.zeros(1))

@@ -87,6 +87,8 @@ class Card(BaseModel):
     depends: dict[str, str] = Field(default_factory=dict)
     companion: str | None = None
     """The weight file whose answer is added to this visual network's (`unmask.runtime.companion`)."""
+    in_clips: float = Field(default=0.0, ge=0)
+    """How much a companion's logit counts in clips, 1 being what it counts in pictures; 0: it has no say."""
     _folder: Path = PrivateAttr(default=WEIGHTS)
 
     @property

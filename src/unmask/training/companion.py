@@ -7,7 +7,8 @@ weights are rounded (`unmask.training.rounding`) on training faces, then its nor
 (`unmask.training.norms`), and logistic regressions learn from what its last block here says of training
 pictures: one tells all fakes from all reals, one each kind of manipulation. How strongly they are held
 back, and how much they count beside the visual network, is chosen on *tune*. WORK keeps what takes long;
-a stopped run goes on. Where ENCODER is a companion made before, its encoder is tuned further.
+a stopped run goes on, and `norms.npz` there holds what was tuned. Where ENCODER is a companion made
+before, its encoder is tuned further.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ from unmask.runtime.session import open_session
 from unmask.training.archives import find_archives
 from unmask.training.export import write_network
 from unmask.training.loop import auc_by_kind, count
-from unmask.training.norms import Answering, set_layers, tune, with_biases
+from unmask.training.norms import Answering, load_norms, save_norms, set_layers, tune, with_biases
 from unmask.training.precision import FORMATS, fastest_precision
 from unmask.training.recover import recover_encoder
 from unmask.training.rounding import NOISE_BY_BLOCK, Rounded, round_blocks
@@ -98,7 +99,7 @@ CHANGED_SHARE = 0.25
 """Share of the changed among the looks that the answer is learned from, the same for all kinds and reals: of
 changed ones alone it learns worse (mean AUC on *tune* beside the visual network .936, of as many unchanged
 ones .952)."""
-LOOKS, MOST_LOOKS, ALL_LOOKS = 1200, 8, 20_000
+LOOKS, MOST_LOOKS, ALL_LOOKS = 1200, 8, 30_000
 """Each data set and kind is looked at so often in *train*, where that takes no more looks at a picture, and
 all together at most so often (items come in random order)."""
 HELD_BACK = (0.1, 0.3)
@@ -108,6 +109,8 @@ SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
 NEAR = 0.002
 """Of shares whose mean AUC is so near to the best the smallest is taken: the visual network learned from
 more, and knows clips."""
+IN_CLIPS = 1.0
+"""What its logit counts in clips: as much as in pictures (docs/experiments/visual.md, section 30)."""
 KINDS_SHARE = 0.5
 """Weight of what the kinds say, beside the one answer for all; each divided by its deviation. The kinds
 tell better what training showed, the one answer what it did not (docs/experiments/visual.md, section 28)."""
@@ -462,10 +465,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argument_parser(__doc__, prog="python -m unmask.training.companion")
     parser.add_argument("--output", type=Path, default=Path("companion.onnx.gz"))
     parser.add_argument("--visual", type=Path, help="an exported network whose companion it is to be")
+    parser.add_argument("--norms", type=Path, help="norms.npz of a WORK before: nothing is tuned")
     parser.add_argument("--only", type=int, nargs=2, metavar=("PART", "OF"), help="features of a part alone")
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
-    maker = Maker(given.work, given.encoder, given.dataset)
+    maker = Maker(given.work, given.encoder, given.dataset, given.norms)
     network, layers = maker.tuned()
     if given.only is not None:
         maker.features(*given.only)
@@ -478,7 +482,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         architecture=f"first {BLOCKS} blocks of CLIP ViT-B/16",
         sha256=sha256(given.output),
         licence="MIT",
-        version="3",
+        version="4",
         created=date.today().isoformat(),
         origin=(
             "Weights of OpenAI's CLIP ViT-B/16 image encoder (MIT), rounded by unmask.training.rounding; "
@@ -486,6 +490,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "unmask.training.companion"
         ),
         arithmetic="int8",
+        in_clips=IN_CLIPS,
         input_size=SIDE,
         crop=Crop(size=SIDE, margin=MARGIN),
         outputs=["logit", "map", FEATURES],
@@ -501,8 +506,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 class Maker:
     """The steps, each kept in `work`."""
 
-    def __init__(self, work: Path, encoder: Path, datasets: Sequence[Path]) -> None:
-        self.work, self.encoder = work, encoder
+    def __init__(
+        self, work: Path, encoder: Path, datasets: Sequence[Path], norms: Path | None = None
+    ) -> None:
+        self.work, self.encoder, self.norms = work, encoder, norms
         items = cut_tune(merge(map(read_zip, find_archives(datasets))), share=0.06)
         self.items = {s: thin([i for i in items if i.split == s], n, seed=1) for s, n in MOST.items()}
         generator = np.random.default_rng(5)
@@ -550,6 +557,9 @@ class Maker:
         shown = self.found("shown")
         kinds = sorted({item.manipulation for item in shown if item.label == "fake"})
         model = Answering(network, len(kinds), averaging())
+        if self.norms is not None:
+            load_norms(model, self.norms)
+            return network.requires_grad_(False), with_biases(network, layers)
         name, _ = fastest_precision(network, size=SIDE, batch=BATCH, device=torch.device("cpu"))
         if not kept.exists():
             begin = thin(shown, BEGUN_WITH, seed=3)
@@ -562,6 +572,7 @@ class Maker:
         )  # fmt: skip
         say = partial(print, flush=True)
         tune(model, pairs, kinds, steps=STEPS, kept=kept, precision=FORMATS[name], report=say)
+        save_norms(model, self.work / "norms.npz")
         return network.requires_grad_(False), with_biases(network, layers)
 
     def _told(self, model: Answering, items: Sequence[Item], kind: torch.dtype | None) -> np.ndarray:

@@ -214,11 +214,35 @@ def learned(model: Answering) -> dict[str, Tensor]:
     return values | {"scale": model.scale.clone()}
 
 
-def learning(model: Answering, values: Mapping[str, Tensor]) -> None:
+def learning(model: nn.Module, values: Mapping[str, Tensor]) -> None:
     """Set what of a model learns to the values that `learned` gave."""
     own = model.state_dict()
     for name, value in values.items():
         own[name].copy_(value)
+
+
+def save_norms(model: Answering, path: Path) -> None:
+    """Keep the norms and biases of a model's encoder in half precision."""
+    tuned = {n: p.detach().numpy().astype(np.float16) for n, p in encoder_parameters(model).items()}
+    np.savez_compressed(path, **tuned)
+
+
+def load_norms(model: Answering, path: Path) -> None:
+    """Set the norms and biases of a model's encoder to those that were kept.
+
+    Raises:
+        ValueError: the file holds other numbers than this encoder's.
+    """
+    own = encoder_parameters(model)
+    with np.load(path, allow_pickle=False) as kept:
+        if {n: p.shape for n, p in own.items()} != {n: kept[n].shape for n in kept.files}:
+            raise ValueError(f"{path}: does not hold the norms and biases of this encoder")
+        learning(model.network, {n: torch.from_numpy(kept[n].astype(np.float32)) for n in kept.files})
+
+
+def encoder_parameters(model: Answering) -> dict[str, nn.Parameter]:
+    """Return by name those parameters of a model's encoder that are tuned."""
+    return {name: p for name, p in model.network.named_parameters() if is_tuned(name)}
 
 
 def set_layers(network: VisionTransformer, layers: Sequence[Mapping[str, Rounded]]) -> None:
