@@ -277,9 +277,9 @@ def test_tuning_changes_norms_and_biases_and_is_kept(tmp_path, monkeypatch):
         layers[0][name] = Rounded(codes, 0.01, layer.bias)
     before = copy.deepcopy(network), copy.deepcopy(layers)
     monkeypatch.setattr(Maker, "rounded", lambda maker: copy.deepcopy((network, layers)))
-    monkeypatch.setattr(companion, "STEPS", 1)
     monkeypatch.setattr(companion, "SHOWN", {"paint": 1.0})
-    maker = Maker(tmp_path / "work", tmp_path / "no-encoder", [tmp_path / "faces.zip"])
+    places = tmp_path / "work", tmp_path / "no-encoder", [tmp_path / "faces.zip"]
+    maker = Maker(*places, steps=1)
     tuned, given = maker.tuned()
     assert not torch.equal(tuned.norm.weight, before[0].norm.weight)
     assert not torch.equal(given[0]["fc1"].bias, before[1][0]["fc1"].bias)
@@ -287,6 +287,10 @@ def test_tuning_changes_norms_and_biases_and_is_kept(tmp_path, monkeypatch):
     assert torch.equal(tuned.blocks[0].fc1.weight, before[1][0]["fc1"].codes * 0.01)
     again, _ = maker.tuned()
     assert torch.equal(again.norm.weight, tuned.norm.weight)
+    # What was tuned, kept apart, is set again without tuning.
+    kept, layers_kept = Maker(*places, norms=places[0] / "norms.npz", steps=0).tuned()
+    assert torch.allclose(kept.norm.weight, tuned.norm.weight, rtol=1e-3)
+    assert torch.allclose(layers_kept[0]["fc1"].bias, given[0]["fc1"].bias, atol=1e-3)
 
 
 def test_the_encoder_comes_back_from_the_file(made, tmp_path):

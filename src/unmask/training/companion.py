@@ -465,11 +465,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argument_parser(__doc__, prog="python -m unmask.training.companion")
     parser.add_argument("--output", type=Path, default=Path("companion.onnx.gz"))
     parser.add_argument("--visual", type=Path, help="an exported network whose companion it is to be")
-    parser.add_argument("--norms", type=Path, help="norms.npz of a WORK before: nothing is tuned")
+    parser.add_argument("--norms", type=Path, help="begin with this norms.npz of a WORK before")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of tuning; 0: nothing is tuned")
     parser.add_argument("--only", type=int, nargs=2, metavar=("PART", "OF"), help="features of a part alone")
     given = parser.parse_args(arguments)
     given.work.mkdir(parents=True, exist_ok=True)
-    maker = Maker(given.work, given.encoder, given.dataset, given.norms)
+    maker = Maker(given.work, given.encoder, given.dataset, norms=given.norms, steps=given.steps)
     network, layers = maker.tuned()
     if given.only is not None:
         maker.features(*given.only)
@@ -507,9 +508,15 @@ class Maker:
     """The steps, each kept in `work`."""
 
     def __init__(
-        self, work: Path, encoder: Path, datasets: Sequence[Path], norms: Path | None = None
+        self,
+        work: Path,
+        encoder: Path,
+        datasets: Sequence[Path],
+        *,
+        norms: Path | None = None,
+        steps: int = STEPS,
     ) -> None:
-        self.work, self.encoder, self.norms = work, encoder, norms
+        self.work, self.encoder, self.norms, self.steps = work, encoder, norms, steps
         items = cut_tune(merge(map(read_zip, find_archives(datasets))), share=0.06)
         self.items = {s: thin([i for i in items if i.split == s], n, seed=1) for s, n in MOST.items()}
         generator = np.random.default_rng(5)
@@ -559,6 +566,7 @@ class Maker:
         model = Answering(network, len(kinds), averaging())
         if self.norms is not None:
             load_norms(model, self.norms)
+        if not self.steps:
             return network.requires_grad_(False), with_biases(network, layers)
         name, _ = fastest_precision(network, size=SIDE, batch=BATCH, device=torch.device("cpu"))
         if not kept.exists():
@@ -571,7 +579,7 @@ class Maker:
             strength=TUNED_CHANGED, seed=11,
         )  # fmt: skip
         say = partial(print, flush=True)
-        tune(model, pairs, kinds, steps=STEPS, kept=kept, precision=FORMATS[name], report=say)
+        tune(model, pairs, kinds, steps=self.steps, kept=kept, precision=FORMATS[name], report=say)
         save_norms(model, self.work / "norms.npz")
         return network.requires_grad_(False), with_biases(network, layers)
 
