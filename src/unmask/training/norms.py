@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -223,7 +223,7 @@ def learning(model: nn.Module, values: Mapping[str, Tensor]) -> None:
 
 def save_norms(model: Answering, path: Path) -> None:
     """Keep the norms and biases of a model's encoder in half precision."""
-    tuned = {n: p.detach().numpy().astype(np.float16) for n, p in encoder_parameters(model).items()}
+    tuned: dict[str, Any] = {n: p.detach().half().numpy() for n, p in encoder_parameters(model).items()}
     np.savez_compressed(path, **tuned)
 
 
