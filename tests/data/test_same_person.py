@@ -1,4 +1,6 @@
-from unmask.data.same_person import SAME_PERSON, person, splits_of_persons
+"""Identities that are one person."""
+
+from unmask.data.same_person import SAME_PERSON, person
 
 
 def test_no_group_is_two_persons():
@@ -12,14 +14,3 @@ def test_who_is_listed_twice_has_one_name():
     assert person("dfdc_faces", "id3094") == person("dfdc_faces", "id1601")
     assert person("another", "id3094") == "id3094"
     assert person("dfdc_faces", "someone") == "someone"
-
-
-def test_splits_are_those_of_the_person():
-    rows = [
-        ("dfdc_faces", "id1601", "val"),
-        ("dfdc_faces", "id3094", "train"),
-        ("another", "id3094", "train"),
-    ]
-    found = splits_of_persons(rows)
-    assert found["dfdc_faces", "id1601"] == {"val", "train"}
-    assert found["another", "id3094"] == {"train"}

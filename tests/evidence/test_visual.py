@@ -279,6 +279,9 @@ def test_in_a_clip_the_companion_looks_once_a_second_where_its_card_lets_it(tmp_
     own = (-1 + 0 - 2 + 22 * 1) / 25
     assert found.measurements["logit"].value == pytest.approx(own + 0.5 * 1.8, abs=1e-3)
     assert found.timeline[1][1] == pytest.approx(sigmoid(1 + 0.5 * 1.8), abs=1e-4)
+    # Variances (27 - 25 * 0.76^2) / 24 and 0.5^2 * 1, three looks of each: their errors add as squares.
+    variance = (27 - 25 * 0.76**2) / 24 + 0.25
+    assert found.measurements["standard error"].value == pytest.approx((variance / 3) ** 0.5, abs=1e-3)
     assert [card.name for card in analyser.cards] == ["tiny", "second"]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from unmask.data.same_person import person, splits_of_persons
+from unmask.data.same_person import person
 
 Label = Literal["real", "fake"]
 
@@ -220,10 +220,10 @@ def keep_persons_apart(items: Sequence[Item]) -> list[Item]:
     Of such a person (`SAME_PERSON`) who stands in *train* and *tune* all becomes *train*; of one who also
     stands in another split what is in *train* or *tune* becomes `OVERLAP`.
     """
-    found = splits_of_persons((item.data_set, item.group, item.split) for item in items)
+    found = _by_person(items)
 
     def place(item: Item) -> str:
-        splits = found[item.data_set, person(item.data_set, item.group)] - {OVERLAP}
+        splits = set(found[_who(item)]) - {OVERLAP}
         if item.split not in ("train", "tune") or len(splits) == 1:
             return item.split
         return "train" if splits == {"train", "tune"} else OVERLAP
@@ -240,12 +240,10 @@ def check_leaks(items: Sequence[Item]) -> None:
         DataError: names the first groups that cross with an item on each side, and how many there are.
     """
     used = [item for item in items if item.split != OVERLAP]
-    groups: dict[tuple[str, str], dict[str, Item]] = {}
+    groups = _by_person(used)
     named = {(item.data_set, item.name): item for item in used}
     apart: dict[tuple[str, str], str] = {}
     for item in used:
-        who = item.data_set, person(item.data_set, item.group)
-        groups.setdefault(who, {}).setdefault(item.split, item)
         origin = named.get((item.data_set, item.original))
         if origin is not None and origin.split != item.split:
             sentence = f"{item.name} ({item.split}) was made from {origin.name} ({origin.split})"
@@ -259,6 +257,18 @@ def check_leaks(items: Sequence[Item]) -> None:
         raise DataError(f"{len(crossing)} groups cross splits: {_first(crossing)}")
     if apart:
         raise DataError(f"the fakes of {len(apart)} originals cross splits: {_first(list(apart.values()))}")
+
+
+def _who(item: Item) -> tuple[str, str]:
+    return item.data_set, person(item.data_set, item.group)
+
+
+def _by_person(items: Iterable[Item]) -> dict[tuple[str, str], dict[str, Item]]:
+    """Return the first item in each split of every person, by data set and person."""
+    found: dict[tuple[str, str], dict[str, Item]] = {}
+    for item in items:
+        found.setdefault(_who(item), {}).setdefault(item.split, item)
+    return found
 
 
 def _sides(found: dict[str, Item]) -> str:

@@ -9,8 +9,6 @@ decided, and doubtful ones of *tune* count as the same person. Who looks differe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 SAME_PERSON: dict[str, tuple[tuple[str, ...], ...]] = {
     "dfdc_faces": (
         # in val and train
@@ -55,11 +53,3 @@ _PERSONS = {
 def person(data_set: str, group: str) -> str:
     """Return the first of the groups that are the same person as a group, or the group itself."""
     return _PERSONS.get((data_set, group), group)
-
-
-def splits_of_persons(rows: Iterable[tuple[str, str, str]]) -> dict[tuple[str, str], set[str]]:
-    """Return the splits in which each person stands, by data set and person; rows: data set, group, split."""
-    found: dict[tuple[str, str], set[str]] = {}
-    for data_set, group, split in rows:
-        found.setdefault((data_set, person(data_set, group)), set()).add(split)
-    return found

@@ -179,14 +179,17 @@ class Visual:
                 self.name, number, "inconclusive", reason, reason=reason, measurements=measurements
             )
         logits = np.array(track.logits)
+        error = standard_error(logits, np.array(track.times))
         if track.second:
-            logits = logits + self._weight_in_clips * float(np.mean(track.second))
+            second = self._weight_in_clips * np.array(track.second)
+            logits = logits + second.mean()
+            error = float(np.hypot(error, standard_error(second, LOOK_EVERY * np.arange(len(second)))))
         combined = self._combine(logits)
         suspicious = int((logits > 0).sum())
         measurements |= {
             "logit": Measurement(round(combined, DECIMALS)),
             "spread": Measurement(round(float(logits.std(ddof=1)), DECIMALS) if count > 1 else 0.0),
-            STANDARD_ERROR: Measurement(round(standard_error(logits, np.array(track.times)), DECIMALS)),
+            STANDARD_ERROR: Measurement(round(error, DECIMALS)),
             "frames above 0.5": Measurement(suspicious),
         }
         score = float(expit(combined))

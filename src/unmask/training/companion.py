@@ -99,9 +99,8 @@ CHANGED_SHARE = 0.25
 """Share of the changed among the looks that the answer is learned from, the same for all kinds and reals: of
 changed ones alone it learns worse (mean AUC on *tune* beside the visual network .936, of as many unchanged
 ones .952)."""
-LOOKS, MOST_LOOKS, ALL_LOOKS = 1200, 8, 30_000
-"""Each data set and kind is looked at so often in *train*, where that takes no more looks at a picture, and
-all together at most so often (items come in random order)."""
+LOOKS, MOST_LOOKS = 1200, 8
+"""Each data set and kind is looked at so often in *train*, where that takes no more looks at a picture."""
 HELD_BACK = (0.1, 0.3)
 """Weights of the squared size of a regression's coefficients."""
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
@@ -119,7 +118,6 @@ OWN_REALS = 0.7
 SHARD, BATCH = 200, 8
 TUNE, MIRRORED, TRAIN = STORED = ("tune", "tune-mirrored", "train")
 FEATURES = "features"
-Read = Callable[[Item], np.ndarray]
 CELLS = SIDE // PATCH
 AREAS = {
     "left eye": (slice(3, 6), slice(3, 7)),
@@ -608,9 +606,9 @@ class Maker:
         told: dict[str, list[np.ndarray]] = {name: [] for name in STORED}
         for name in STORED:
             shown = self.looks() if name == TRAIN else [(i, name == MIRRORED) for i in self.found(TUNE)]
-            for part_number, start in enumerate(range(0, len(shown), SHARD)):
+            for number, start in enumerate(range(0, len(shown), SHARD)):
                 path = self.work / f"{name}-{start:06d}.npy"
-                if not path.exists() and part_number % of != part:
+                if not path.exists() and number % of != part:
                     continue
                 if not path.exists():
                     crops = np.stack([self._crop(i, k) for i, k in shown[start : start + SHARD]])
@@ -621,7 +619,7 @@ class Maker:
 
     def looks(self) -> list[tuple[Item, int]]:
         """Return the looks at *train* that the answer is learned from."""
-        return looks(self.found(TRAIN))[:ALL_LOOKS]
+        return looks(self.found(TRAIN))
 
     def _crop(self, item: Item, look: int) -> np.ndarray:
         pixels, points = self.pictures.read(item), self.points(item)
