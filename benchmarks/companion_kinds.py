@@ -14,7 +14,8 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 
-from unmask.training.companion import KINDS_SHARE, Answer, Maker, argument_parser, learn
+from unmask.training.answer import Answer, learn
+from unmask.training.companion import Maker, argument_parser
 from unmask.training.loop import auc_by_kind
 
 HELD_BACK, FOLDS = 0.1, 5
@@ -23,7 +24,7 @@ HELD_BACK, FOLDS = 0.1, 5
 def answers(learned: Answer, x: np.ndarray) -> dict[str, np.ndarray]:
     """Return what the one answer, the kinds, and both say of features, each divided by its deviation."""
     one, kinds = (part / part.std() for part in learned.parts(x))
-    return {"one": one, "kinds": kinds, "both": (1 - KINDS_SHARE) * one + KINDS_SHARE * kinds}
+    return {"one": one, "kinds": kinds, "both": (one + kinds) / 2}
 
 
 def main() -> None:

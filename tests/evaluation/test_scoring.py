@@ -57,7 +57,7 @@ class TestScoreItems:
         return path
 
     def test_a_failure_is_an_outcome_and_the_others_go_on(self):
-        def analyse(path: Path):
+        def analyse(path: Path, *, threads: int):
             if path.name == "bad.jpg":
                 raise MediaError("bad.jpg: not a picture")
             return report(person(1, MIDDLE, 0.9), probability=0.9, label="fake")
@@ -73,7 +73,7 @@ class TestScoreItems:
         assert run.tool["weights"][0]["analyser"] == "visual"
 
     def test_a_fault_of_the_program_is_not_hidden(self):
-        def analyse(path: Path):
+        def analyse(path: Path, *, threads: int):
             raise KeyError("a bug")
 
         with pytest.raises(KeyError):

@@ -6,7 +6,6 @@ import copy
 import gzip
 import io
 import zipfile
-from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,28 +20,24 @@ from unmask.faces.align import Framing
 from unmask.models.vision_transformer import PATCH, SIDE, WIDTH, VisionTransformer
 from unmask.runtime.session import open_session
 from unmask.training import companion
+from unmask.training.answer import (
+    Answer,
+)
 from unmask.training.companion import (
     AREAS,
     FEATURE_SIZE,
     FEATURES,
     MARGIN,
     NEAR,
-    OWN_REALS,
     SHARES,
-    Answer,
     Maker,
     averaging,
-    balance,
     build,
     choose,
-    evened,
     features,
-    learn,
     look_crop,
     looks,
     read_crop,
-    regression,
-    told_from,
 )
 from unmask.training.export import write_network
 from unmask.training.recover import recover_encoder
@@ -63,7 +58,7 @@ def made(tmp_path_factory):
     coefficients = generator.normal(size=(FEATURE_SIZE, 4)).astype(np.float32) / 50
     answer = Answer(coefficients, np.array([0.1, -0.2, 0.3, 0.0], np.float32), 0.7, 1.3, -0.3)
     path = tmp_path_factory.mktemp("made") / "companion.onnx.gz"
-    write_network(path, build(network, layers, answer))
+    write_network(path, build(network, layers, [answer]))
     return network, path, answer, pictures, said
 
 
@@ -86,6 +81,25 @@ def test_the_file_answers_as_the_rounded_network_does(made):
     assert maps.mean((1, 2)) == pytest.approx(logits, abs=1e-3)
     assert len(said) == 1
     assert "block 1: " in said[0]
+
+
+def test_answers_are_added(made, tmp_path):
+    network, _, answer, pictures, _ = made
+    _, layers = recover_encoder(made[1])
+    generator = np.random.default_rng(6)
+    other = Answer(
+        generator.normal(size=(FEATURE_SIZE, 3)).astype(np.float32) / 50, np.ones(3), -0.5, 0.4, 2.0
+    )
+    shown = {"pixels": pictures[:3].numpy().astype(np.float32)}
+    said = []
+    for number, answers in enumerate(([answer], [other], [answer, other])):
+        path = tmp_path / f"{number}.onnx"
+        path.write_bytes(build(network, layers, answers))
+        said.append(open_session(path).run(["logit", "map", FEATURES], shown))
+    (one, map_of_one, told), (two, map_of_other, _), (both, map_of_both, _) = said
+    assert both == pytest.approx(one + two, abs=1e-3)
+    assert both == pytest.approx(answer.logits(told) + other.logits(told), abs=3e-2)
+    assert map_of_both == pytest.approx(map_of_one + map_of_other, abs=1e-2)
 
 
 def test_the_map_shows_where_the_logit_comes_from(made):
@@ -136,61 +150,11 @@ def test_areas_are_averaged_and_lie_where_a_face_has_them():
     assert centres["mouth"] == pytest.approx([y / PATCH, x / PATCH], abs=1.5)
 
 
-def test_the_regression_stands_where_loss_and_size_balance():
-    generator = np.random.default_rng(1)
-    x = generator.normal(size=(300, 5)).astype(np.float32)
-    labels = (x @ [1, -2, 0.5, 0, 0] + generator.normal(size=300) > 0).astype(int)
-    weights = generator.uniform(0.5, 2, size=300)
-    weights /= weights.sum()
-    coefficients, constant = regression(x, labels, weights, 0.02)
-    # The gradient of the weighted cross-entropy, and that of 0.02 / 2 times the squared size, cancel.
-    error = weights * (1 / (1 + np.exp(-(x @ coefficients + constant))) - labels)
-    assert x.T @ error == pytest.approx(-0.02 * coefficients, abs=1e-4)
-    assert error.sum() == pytest.approx(0, abs=1e-4)
-
-
 def item(number, kind=""):
     return Item(
         path=None, member=f"{number}.png", data_set="a", name=str(number), label="fake" if kind else "real",
         manipulation=kind, group=str(number), split="tune",
     )  # fmt: skip
-
-
-def test_both_labels_weigh_alike_and_large_kinds_no_more_than_their_root():
-    items = [item(k) for k in range(4)] + [item(k, "x") for k in range(4, 20)] + [item(20, "y")]
-    weights = balance(items)
-    assert weights[:4].sum() == pytest.approx(0.5)
-    assert weights[4:].sum() == pytest.approx(0.5)
-    # 16 of one kind and 1 of the other: 4 to 1 in sum.
-    assert weights[4:20].sum() == pytest.approx(4 * weights[20])
-
-
-def test_a_kind_is_told_from_reals_mostly_its_own():
-    own = [item(k) for k in range(4)] + [item(k, "x") for k in range(4, 6)] + [item(6, "y")]
-    other = [replace(item(k), data_set="b") for k in range(7, 9)]
-    weights = told_from(own + other, "x")
-    assert weights.sum() == pytest.approx(1)
-    assert weights[4:6].tolist() == [0.25, 0.25]
-    assert weights[6] == 0  # another kind says nothing of this one
-    assert weights[:4].sum() == pytest.approx(0.5 * OWN_REALS)
-    assert weights[7:].sum() == pytest.approx(0.5 * (1 - OWN_REALS))
-
-
-def test_each_kind_is_told_by_its_own_regression():
-    generator = np.random.default_rng(4)
-    items = [item(k) for k in range(300)] + [item(k, "x") for k in range(300, 450)]
-    items += [item(k, "y") for k in range(450, 600)]
-    x = generator.normal(size=(600, 3)).astype(np.float32)
-    # One kind lies high on the first axis, the other low: no single direction tells both from the reals.
-    x[300:450, 0] += 5
-    x[450:, 0] -= 5
-    answer = learn(items, x, 0.01)
-    fake = np.arange(600) >= 300
-    one, kinds = answer.parts(x)
-    assert roc_auc_score(fake, one) < 0.7
-    assert roc_auc_score(fake, kinds) > 0.99
-    values = x @ answer.coefficients + answer.constants
-    assert values[300:450, 1].mean() > values[450:, 1].mean() + 3
 
 
 def test_the_smallest_share_near_the_best_auc_is_taken():
@@ -244,29 +208,32 @@ def test_rare_kinds_are_looked_at_more_often(monkeypatch):
     assert [n for i, n in found if i.manipulation == "y"] == [0, 1, 2, 3]
 
 
-def test_both_parts_of_an_evened_answer_have_equal_say_and_half_of_the_features_are_above_zero():
-    generator = np.random.default_rng(0)
-    x = generator.normal(size=(501, 6)).astype(np.float32)
-    answer = Answer(generator.normal(size=(6, 4)).astype(np.float32) * [5, 1, 1, 1], np.array([3.0, 1, 1, 1]))
-    given = evened(answer, x)
-    one, kinds = given.parts(x)
-    assert (given.one * one).std() == pytest.approx(1, rel=1e-4)
-    assert (given.kinds * kinds).std() == pytest.approx(1, rel=1e-4)
-    assert (given.logits(x) > 0).sum() == pytest.approx(250, abs=1)
-
-
-def test_tuning_changes_norms_and_biases_and_is_kept(tmp_path, monkeypatch):
-    """A step with two faces; weights stay as rounded, and a finished tuning is not begun again."""
+def write_faces(path):
+    """Four real faces of a data set and as many fakes, all to train on."""
     face = pictures.astronaut()[0:260, 90:350]
     rows = io.StringIO("")
     rows.write("name,label,identity,split,original,manipulation\n")
-    with zipfile.ZipFile(tmp_path / "faces.zip", "w") as archive:
+    with zipfile.ZipFile(path, "w") as archive:
         for number in range(8):
             shown = face if number % 2 else face // 2 + 60
             archive.writestr(f"images/f{number}.png", cv2.imencode(".png", shown[..., ::-1])[1].tobytes())
             row = f"real,p{number},train,," if number % 2 else f"fake,p{number},train,,paint"
             rows.write(f"f{number},{row}\n")
         archive.writestr("metadata.csv", rows.getvalue())
+
+
+@pytest.mark.parametrize(("most_of", "expected"), [({}, 2), ({"faces": 3}, 6), ({"others": 3}, 2)])
+def test_of_some_data_sets_more_is_learned_from(tmp_path, monkeypatch, most_of, expected):
+    write_faces(tmp_path / "faces.zip")
+    monkeypatch.setattr(companion, "MOST", {"train": 1, "tune": 1})
+    monkeypatch.setattr(companion, "MOST_OF", most_of)
+    maker = Maker(tmp_path, tmp_path / "no-encoder", [tmp_path / "faces.zip"])
+    assert len(maker.items["train"]) == len({i.place for i in maker.items["train"]}) == expected
+
+
+def test_tuning_changes_norms_and_biases_and_is_kept(tmp_path, monkeypatch):
+    """A step with two faces; weights stay as rounded, and a finished tuning is not begun again."""
+    write_faces(tmp_path / "faces.zip")
     torch.manual_seed(0)
     network = VisionTransformer(1).eval().requires_grad_(False)
     block = network.blocks[0]
@@ -288,7 +255,15 @@ def test_tuning_changes_norms_and_biases_and_is_kept(tmp_path, monkeypatch):
     again, _ = maker.tuned()
     assert torch.equal(again.norm.weight, tuned.norm.weight)
     # What was tuned, kept apart, is set again without tuning.
-    kept, layers_kept = Maker(*places, norms=places[0] / "norms.npz", steps=0).tuned()
+    held = Maker(*places, norms=places[0] / "norms.npz", steps=0)
+    kept, layers_kept = held.tuned()
+    assert maker.along is not None
+    assert held.along is not None
+    assert np.allclose(held.along.coefficients, maker.along.coefficients, rtol=2e-3, atol=1e-4)
+    assert held.along.kinds == pytest.approx(maker.along.kinds)
+    untuned = Maker(*places, steps=0)
+    untuned.tuned()
+    assert untuned.along is None
     assert torch.allclose(kept.norm.weight, tuned.norm.weight, rtol=1e-3)
     assert torch.allclose(layers_kept[0]["fc1"].bias, given[0]["fc1"].bias, atol=1e-3)
 
@@ -301,7 +276,7 @@ def test_the_encoder_comes_back_from_the_file(made, tmp_path):
     # Positions and norms are stored in half precision, the first convolution in 8 bits.
     assert torch.corrcoef(torch.stack([wanted.flatten(), given.flatten()]))[0, 1] > 0.999
     copied = tmp_path / "again.onnx.gz"
-    write_network(copied, build(again, layers, answer))
+    write_network(copied, build(again, layers, [answer]))
     shown = {"pixels": pictures_shown[:4].numpy().astype(np.float32)}
     one, other = (open_session(p).run(["logit"], shown)[0] for p in (path, copied))
     assert other == pytest.approx(one, abs=2e-2)

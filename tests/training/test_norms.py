@@ -10,17 +10,17 @@ import torch
 
 from unmask.models.vision_transformer import PATCH, WIDTH, VisionTransformer
 from unmask.training import norms
-from unmask.training.companion import Answer
+from unmask.training.answer import Answer
 from unmask.training.norms import (
     Answering,
     batches,
     is_tuned,
     learned,
     learning,
-    load_norms,
+    load_tuned,
     loss,
     pooled,
-    save_norms,
+    save_tuned,
     set_layers,
     tune,
     with_biases,
@@ -174,27 +174,36 @@ def test_what_was_learned_can_be_set_again():
     assert other.weights.tolist() == [2, 3, -1]
 
 
-def test_norms_and_biases_are_kept_and_set_again_and_nothing_else(tmp_path):
+def test_norms_biases_and_the_answer_are_kept_and_set_again_and_nothing_else(tmp_path):
     one, other = make_model(seed=1), make_model(seed=2)
+    generator = np.random.default_rng(0)
+    coefficients = generator.normal(size=(FEATURES, 3)).astype(np.float32)
+    one.begin_with(
+        Answer(coefficients, np.array([0.5, 1, 2]), 0.7, 1.3, -0.4), generator.uniform(1, 3, FEATURES)
+    )
     with torch.no_grad():
         for name, parameter in one.network.named_parameters():
             if is_tuned(name):
                 parameter.normal_()
     before = {name: p.clone() for name, p in other.network.named_parameters()}
-    save_norms(one, tmp_path / "norms.npz")
-    load_norms(other, tmp_path / "norms.npz")
+    save_tuned(one, tmp_path / "norms.npz")
+    load_tuned(other, tmp_path / "norms.npz")
     wanted = dict(one.network.named_parameters())
     for name, parameter in other.network.named_parameters():
         if is_tuned(name):
             assert torch.allclose(parameter, wanted[name], rtol=1e-3)  # half precision
         else:
             assert torch.equal(parameter, before[name])
+    given = other.answer()
+    assert given.coefficients == pytest.approx(coefficients, rel=1e-3, abs=1e-6)
+    assert given.constants.tolist() == [0.5, 1, 2]
+    assert (given.one, given.kinds, given.constant) == pytest.approx((0.7, 1.3, -0.4))
 
 
 def test_norms_of_another_encoder_are_refused(tmp_path):
-    save_norms(Answering(VisionTransformer(2, side=SIDE), 1, AREAS), tmp_path / "norms.npz")
+    save_tuned(Answering(VisionTransformer(2, side=SIDE), 1, AREAS), tmp_path / "norms.npz")
     with pytest.raises(ValueError, match=r"norms\.npz: does not hold"):
-        load_norms(make_model(), tmp_path / "norms.npz")
+        load_tuned(make_model(), tmp_path / "norms.npz")
 
 
 def test_rounded_layers_go_in_and_come_back_with_the_biases_that_were_tuned():

@@ -32,6 +32,7 @@ def command(
     from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
     from unmask.evaluation.calibrate import calibrate
     from unmask.evaluation.items import TestDataError, read_test_data, without_trained
+    from unmask.evaluation.spread import cores
     from unmask.runtime.card import WeightError, load_card
     from unmask.training.archives import find_archives
 
@@ -51,6 +52,7 @@ def command(
             pictures=pictures,
             films=films,
             threads=threads,
+            processes=cores(threads),
             seed=seed,
             report=typer.echo,
         )

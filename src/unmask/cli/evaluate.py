@@ -85,6 +85,7 @@ def command(
     """
     from unmask.evaluation.items import TUNE_SHARE, TestDataError
     from unmask.evaluation.run import Plan, evaluate
+    from unmask.evaluation.spread import cores
     from unmask.evaluation.variants import Variant
     from unmask.runtime.card import WeightError
     from unmask.runtime.session import DeviceError
@@ -104,6 +105,7 @@ def command(
             limit=limit,
             frames=frames,
             threads=threads,
+            processes=cores(threads, device),
             device=device,
             draws=draws,
             command=command_line(),

@@ -8,8 +8,10 @@ them, so figures on clips rest on real clips (`unmask evaluate`), never on these
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,7 @@ from unmask.evaluation.kinds import fit_kinds
 from unmask.evaluation.learned import combine_held_out
 from unmask.evaluation.metrics import Sample, group_weights, ranking_figures
 from unmask.evaluation.scoring import central_person
+from unmask.evaluation.spread import Judging, spread
 from unmask.media.events import MediaError
 from unmask.pipeline import analyse
 from unmask.report.schema import Evidence, Person, Report
@@ -51,61 +54,88 @@ class Judged:
     logits: np.ndarray
 
 
-def judge_pictures(
-    items: Sequence[Item], model: Path, *, threads: int, report: Callable[[str], None]
-) -> list[Judged]:
-    """Judge pictures with the product; those whose face is not found are left out and counted."""
-    return _judge(items, model, threads=threads, report=report, filmed=False, seed=0)
+@dataclass(frozen=True)
+class Judge:
+    """Judges with the product: the network's file, threads of all processes together, how many processes."""
+
+    model: Path
+    threads: int = 0
+    processes: int = 1
+    report: Callable[[str], None] = lambda _: None
+    """Is called with one line of progress at a time."""
+
+    def pictures(self, items: Sequence[Item]) -> list[Judged]:
+        """Judge pictures; those whose face is not found are left out and counted."""
+        return self._each(items, partial(_judging, self.model, None), "pictures")
+
+    def films(
+        self, items: Sequence[Item], *, seed: int, on_progress: Callable[[int, int], None] | None = None
+    ) -> list[Judged]:
+        """Film pictures, judge the films; `on_progress` is told how many are done, of all."""
+        return self._each(items, partial(_judging, self.model, seed), "films", on_progress)
+
+    def clips(self, items: Sequence[Item]) -> list[Judged]:
+        """Judge clips by their most suspicious person; those without an answer are left out and counted."""
+        return self._each(items, partial(_judging_clips, self.model), "clips")
+
+    def _each(
+        self,
+        items: Sequence[Item],
+        judging: Judging[tuple[int, Item], np.ndarray | None],
+        what: str,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> list[Judged]:
+        judged: list[Judged] = []
+        answers = spread(judging, list(enumerate(items)), threads=self.threads, processes=self.processes)
+        for done, (item, logits) in enumerate(zip(items, answers, strict=True), start=1):
+            if logits is not None:
+                judged.append(Judged(item, logits))
+            if on_progress is not None:
+                on_progress(done, len(items))
+            if done % 500 == 0:
+                self.report(f"{done} of {len(items)} {what}")
+        self.report(f"{len(judged)} of {len(items)} {what} judged")
+        return judged
 
 
-def judge_films(
-    items: Sequence[Item],
-    model: Path,
-    *,
-    threads: int,
-    seed: int,
-    report: Callable[[str], None],
-    on_progress: Callable[[int, int], None] | None = None,
-) -> list[Judged]:
-    """Film pictures, judge the films with the product; `on_progress` is told how many are done, of all."""
-    return _judge(
-        items, model, threads=threads, report=report, filmed=True, seed=seed, on_progress=on_progress
-    )
-
-
-def _judge(
-    items: Sequence[Item],
-    model: Path,
-    *,
-    threads: int,
-    report: Callable[[str], None],
-    filmed: bool,
-    seed: int,
-    on_progress: Callable[[int, int], None] | None = None,
-) -> list[Judged]:
+@contextmanager
+def _judging(
+    model: Path, seed: int | None, threads: int
+) -> Iterator[Callable[[tuple[int, Item]], np.ndarray | None]]:
+    """Judge the frames of a numbered picture, or of a film of it where there is a seed."""
     pictures = Pictures()
-    judged: list[Judged] = []
     with tempfile.TemporaryDirectory() as folder:
-        for number, item in enumerate(items):
-            if filmed:
+
+        def judge(numbered: tuple[int, Item]) -> np.ndarray | None:
+            number, item = numbered
+            if seed is not None:
                 path = Path(folder) / "film.mp4"
                 film(pictures.read(item), path, np.random.default_rng((seed, number)))
             else:
                 path = Path(folder) / f"picture{Path(item.member).suffix}"
                 path.write_bytes(pictures.read_bytes(item))
             try:
-                logits = _logits(analyse(path, model=model, threads=threads))
+                return _logits(analyse(path, model=model, threads=threads))
             except MediaError:
-                logits = None
-            if logits is not None:
-                judged.append(Judged(item, logits))
-            if on_progress is not None:
-                on_progress(number + 1, len(items))
-            if (number + 1) % 500 == 0:
-                report(f"{number + 1} of {len(items)} {'films' if filmed else 'pictures'}")
-    what = "films" if filmed else "pictures"
-    report(f"{len(judged)} of {len(items)} {what} judged")
-    return judged
+                return None
+
+        yield judge
+
+
+@contextmanager
+def _judging_clips(model: Path, threads: int) -> Iterator[Callable[[tuple[int, Item]], np.ndarray | None]]:
+    """Judge the frames of a clip's most suspicious person."""
+
+    def judge(numbered: tuple[int, Item]) -> np.ndarray | None:
+        try:
+            answer = analyse(numbered[1].path, model=model, threads=threads)
+        except MediaError:
+            return None
+        persons = [p.evidence["visual"] for p in answer.faces if "visual" in p.evidence]
+        logits = [_frame_logits(e) for e in persons if e.status == "ok"]
+        return max(logits, key=lambda values: float(values.mean())) if logits else None
+
+    yield judge
 
 
 def _logits(answer: Report) -> np.ndarray | None:
@@ -123,24 +153,6 @@ def _frame_logits(evidence: Evidence) -> np.ndarray:
         return np.array([evidence.measurements["logit"].value])
     scores = np.array([score for _, score in evidence.timeline])
     return logit(np.clip(scores, SCORE_EDGE, 1 - SCORE_EDGE))
-
-
-def judge_clips(
-    items: Sequence[Item], model: Path, *, threads: int, report: Callable[[str], None]
-) -> list[Judged]:
-    """Judge clips by their most suspicious person; those without an answer are left out and counted."""
-    judged = []
-    for item in items:
-        try:
-            answer = analyse(item.path, model=model, threads=threads)
-        except MediaError:
-            continue
-        persons = [p.evidence["visual"] for p in answer.faces if "visual" in p.evidence]
-        logits = [_frame_logits(e) for e in persons if e.status == "ok"]
-        if logits:
-            judged.append(Judged(item, max(logits, key=lambda values: float(values.mean()))))
-    report(f"{len(judged)} of {len(items)} clips judged")
-    return judged
 
 
 def level_data(
@@ -198,6 +210,7 @@ def calibrate(
     pictures: int = 1200,
     films: int = 100,
     threads: int = 2,
+    processes: int = 1,
     seed: int = 0,
     report: Callable[[str], None],
 ) -> VerdictSettings:
@@ -210,7 +223,8 @@ def calibrate(
         clips: labelled clips that nothing is chosen on, for the stated shares of fakes missed in clips.
         pictures: at most so many of each data set and manipulation.
         films: at most so many filmed of each.
-        threads: of the analysis.
+        threads: of all processes together; 0: all cores.
+        processes: at most so many, see `evaluation.spread`.
         seed: of the choice of items and of the filming.
         report: called with one line of progress at a time.
 
@@ -218,10 +232,11 @@ def calibrate(
         ValueError: the tune items do not allow a fit.
     """
     tune = [item for item in items if item.split == "tune"]
-    judged = judge_pictures(thin(tune, pictures, seed=seed), model, threads=threads, report=report)
-    shown = judge_pictures(held_out, model, threads=threads, report=report)
-    filmed = judge_films(thin(tune, films, seed=seed), model, threads=threads, seed=seed, report=report)
-    seen = judge_clips(clips, model, threads=threads, report=report)
+    judge = Judge(model, threads, processes, report)
+    judged = judge.pictures(thin(tune, pictures, seed=seed))
+    shown = judge.pictures(held_out)
+    filmed = judge.films(thin(tune, films, seed=seed), seed=seed)
+    seen = judge.clips(clips)
     aucs = compare_aggregations(filmed, seed=seed)
     chosen = choose_aggregation(aucs)
     report("AUC on films: " + ", ".join(f"{n} {v[0]:.4f}" for n, v in aucs.items()) + f"; chosen: {chosen}")

@@ -31,7 +31,7 @@ class Plan:
 
     `tune_films`: so many *tune* pictures of each data set and manipulation, at most, are filmed, and how to
     combine the frames of clips is learned on these films. Without `tune_thresholds` the *tune* data serve
-    this alone.
+    this alone. `threads` are those of all `processes` together (`evaluation.spread`), 0 takes all.
     """
 
     test_data: tuple[Path, ...]
@@ -48,6 +48,7 @@ class Plan:
     limit: int | None = None
     frames: int | None = None
     threads: int = 0
+    processes: int = 1
     device: str = "auto"
     draws: int = metrics.DRAWS
     command: str = ""
@@ -103,10 +104,11 @@ def evaluate(plan: Plan, *, on_progress: Progress | None = None) -> Result:
             raise TestDataError(f"{plan.test_data[0]}: the network was trained on every group there")
         items = _limited(allowed, plan.limit)
         plan.variant.check(items)
-        analyse = analyser(path, frames=plan.frames, threads=plan.threads, device=plan.device)
-        chosen = score_items(tune if plan.tune_thresholds else [], analyse, on_progress=stage("tune"))
+        analyse = analyser(path, frames=plan.frames, device=plan.device)
+        score = partial(score_items, analyse=analyse, threads=plan.threads, processes=plan.processes)
+        chosen = score(tune if plan.tune_thresholds else [], on_progress=stage("tune"))
         learned = _learn(plan, tune, items, path, on_progress=stage("films"))
-        run = score_items(items, analyse, variant=plan.variant, on_progress=stage("test"))
+        run = score(items, variant=plan.variant, on_progress=stage("test"))
     thresholds = (
         results.Thresholds.of(chosen.scores, false_alarm_rate=plan.false_alarm_rate)
         if chosen.scores
@@ -140,18 +142,15 @@ def _learn(
     if all(item.is_picture for item in items):
         raise ValueError("frames are combined in clips, and there is none in the test data")
     try:
-        from unmask.evaluation.calibrate import judge_films
+        from unmask.evaluation.calibrate import Judge
         from unmask.evaluation.learned import fit_learned
     except ModuleNotFoundError as error:
         raise ValueError(
             f'--tune-films needs {error.name}: install the laboratory with pip install "unmask[train]"'
         ) from None
-    films = judge_films(
+    films = Judge(VISUAL if model is None else model, plan.threads, plan.processes).films(
         thin([item for item in tune if item.is_picture], plan.tune_films, seed=plan.tune_seed),
-        VISUAL if model is None else model,
-        threads=plan.threads,
         seed=plan.tune_seed,
-        report=lambda _: None,
         on_progress=on_progress,
     )
     fake = [film.item.fake for film in films]
@@ -187,11 +186,11 @@ def network(checkpoint: Path | None) -> Iterator[Path | None]:
         yield exported
 
 
-def analyser(model: Path | None, *, frames: int | None, threads: int, device: str) -> Analyse:
+def analyser(model: Path | None, *, frames: int | None, device: str) -> Analyse:
     """Return the product's own analysis of one file, with the given network."""
     from unmask.pipeline import analyse
 
-    settings: dict[str, Any] = {"model": model, "threads": threads, "device": device}
+    settings: dict[str, Any] = {"model": model, "device": device}
     if frames is not None:
         settings["frames"] = frames
     return partial(analyse, **settings)

