@@ -144,11 +144,12 @@ class Visual:
         looked_at = [item for item in pending if item.second is not None]
         if self._companion is not None and looked_at:
             seen = np.stack([item.second for item in looked_at if item.second is not None])
-            looks = self._companion.infer(seen), self._companion.infer(seen[:, :, ::-1])
-            second = (looks[0].logits + looks[1].logits).astype(np.float64) / 2
+            told = self._companion.infer(seen)
+            second = told.logits.astype(np.float64)
             if self._picture:
-                logits += second
-                maps = add_maps(maps, (looks[0].maps + looks[1].maps[:, :, ::-1]) / 2)
+                turned = self._companion.infer(seen[:, :, ::-1])
+                logits += (second + turned.logits) / 2
+                maps = add_maps(maps, (told.maps + turned.maps[:, :, ::-1]) / 2)
             else:
                 for item, value in zip(looked_at, second, strict=True):
                     self._tracks[item.face.track].second.append(float(value))

@@ -112,7 +112,8 @@ more, and knows clips."""
 IN_CLIPS = 1.0
 """What its logit counts in clips: as much as in pictures (docs/experiments/visual.md, section 30)."""
 LEARNED_ALONG = 0.5
-"""Weight of the answer that was learned along with the norms, beside the regressions (section 30)."""
+"""Weight of the answer that was learned along with the norms, beside the regressions: it tells other
+people's video better (docs/experiments/visual.md, section 31)."""
 UNTOLD = ("DeepFaceLive",)
 """Kinds without a regression of their own: few persons show them, and it would learn those (section 30)."""
 SHARD, BATCH = 200, 8
