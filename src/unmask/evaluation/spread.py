@@ -1,4 +1,7 @@
-"""Judges many items in several processes: a single one leaves cores idle, however many threads it has."""
+"""Judges many items in several processes, for much of an analysis keeps but one core busy.
+
+On two cores it gains little: 80 *val* pictures took 3 and 8 % less time in two runs, starting included.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ Judging = Callable[[int], AbstractContextManager[Callable[[T], R]]]
 """Begins to judge with so many threads (0: all): what it gives, while entered, judges one item."""
 
 ENOUGH = 40
-"""With fewer items, starting processes takes longer than they save."""
+"""With fewer items no process is started: each takes some seconds to begin."""
 AT_ONCE = 4
 """Items handed to a process at a time."""
 
@@ -32,7 +35,7 @@ def spread(
     `if __name__ == "__main__"`, for every process reads it anew.
 
     Args:
-        judging: called once in each process; it and what it gives back are pickled where there are several.
+        judging: called once in each process; it, the items and what is said of them are pickled there.
         items: what to judge.
         threads: of all processes together; 0: all cores.
         processes: at most so many.
