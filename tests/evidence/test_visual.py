@@ -265,24 +265,34 @@ def test_the_companion_sees_a_face_as_it_is_and_mirrored(tmp_path, monkeypatch):
     assert heats[0].values[:, -2] == pytest.approx(5.2 + 8, abs=0.3)
 
 
-def test_in_a_clip_the_companion_looks_once_a_second_where_its_card_lets_it(tmp_path, monkeypatch):
+def test_in_a_clip_the_companion_looks_every_two_seconds_where_its_card_lets_it(tmp_path, monkeypatch):
     analyser = start(with_companion(tmp_path, in_clips=0.5))
     seen = []
     infer = analyser._companion.infer
     monkeypatch.setattr(analyser._companion, "infer", lambda crops: seen.append(len(crops)) or infer(crops))
-    # Ten frames a second; the companion sees those at 0, 1 and 2 s, of brightness 118, 128 and 108.
+    # Five frames a second; the companion sees those at 0, 2 and 4 s, of brightness 118, 128 and 108.
     for k in range(25):
         shown = {0: 118, 10: 128, 20: 108}.get(k, 138)
-        analyser.observe(frame(shown, k), [face(7, time=k / 10)])
+        analyser.observe(frame(shown, k), [face(7, time=k / 5)])
     (found,) = analyser.conclude()
     assert sum(seen) == 3  # each as it is
     own = (-1 + 0 - 2 + 22 * 1) / 25
     assert found.measurements["logit"].value == pytest.approx(own + 0.5 * 1.8, abs=1e-3)
     assert found.timeline[1][1] == pytest.approx(sigmoid(1 + 0.5 * 1.8), abs=1e-4)
-    # Variances (27 - 25 * 0.76^2) / 24 and 0.5^2 * 1, three looks of each: their errors add as squares.
-    variance = (27 - 25 * 0.76**2) / 24 + 0.25
-    assert found.measurements["standard error"].value == pytest.approx((variance / 3) ** 0.5, abs=1e-3)
+    # Variances (27 - 25 * 0.76^2) / 24 of five seconds, 0.5^2 * 1 of three looks: errors add as squares.
+    squared = (27 - 25 * 0.76**2) / 24 / 5 + 0.25 / 3
+    assert found.measurements["standard error"].value == pytest.approx(squared**0.5, abs=1e-3)
     assert [card.name for card in analyser.cards] == ["tiny", "second"]
+
+
+def test_in_a_clip_the_companion_keeps_people_apart(tmp_path):
+    analyser = start(with_companion(tmp_path, in_clips=1.0))
+    for k in range(9):  # a second apart: looks at 0, 2, ... 8 s of each, judged two at a time
+        analyser.observe(frame(118, k), [face(7, time=float(k))])
+        analyser.observe(frame(138, k), [face(8, time=float(k))])
+    dark, bright = analyser.conclude()
+    assert dark.measurements["logit"].value == pytest.approx(-1 + 1.8, abs=1e-3)
+    assert bright.measurements["logit"].value == pytest.approx(1 + 3.8, abs=1e-3)
 
 
 def test_in_a_clip_the_companion_says_nothing_where_its_card_does_not_let_it(tmp_path):

@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper
 
 import tiny_networks
+from unmask.runtime import companion
 from unmask.runtime.card import WeightError, load_card
 from unmask.runtime.companion import Companion, add_maps, companion_of
 from unmask.runtime.session import open_session
@@ -27,6 +28,24 @@ def test_a_compressed_network_is_opened_and_answers(tmp_path):
     opinion = Companion(packed(tmp_path)).infer(np.full((2, 32, 32, 3), 103, np.uint8))
     assert opinion.logits == pytest.approx([3, 3], abs=1e-4)
     assert opinion.maps.shape == (2, 4, 4)
+
+
+def test_opened_ahead_it_is_opened_once_and_answers_the_same(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(companion, "open_session", lambda *a, **k: opened.append(a) or open_session(*a, **k))
+    network = Companion(packed(tmp_path))
+    network.open_ahead()
+    network.open_ahead()
+    assert network.infer(np.full((2, 32, 32, 3), 103, np.uint8)).logits == pytest.approx([3, 3], abs=1e-4)
+    assert len(opened) == 1
+
+
+def test_what_goes_wrong_ahead_is_raised_when_it_is_asked(tmp_path):
+    network = Companion(packed(tmp_path))
+    network.card.path.write_bytes(b"not compressed")
+    network.open_ahead()
+    with pytest.raises(WeightError, match="sha256 differs"):
+        network.infer(np.zeros((1, 32, 32, 3), np.uint8))
 
 
 def test_the_card_of_a_compressed_network_lies_under_the_plain_name(tmp_path):

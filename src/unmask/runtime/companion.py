@@ -8,6 +8,7 @@ that logit. `unmask.training.companion` makes it.
 from __future__ import annotations
 
 import functools
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,10 +53,24 @@ class Companion:
             raise WeightError(f"{path}: the card of a companion must state crop")
         self._framing = Framing(self.card.crop.margin, self.card.crop.upright)
         self._threads, self._device = threads, device
+        self._opening: Future[onnxruntime.InferenceSession] | None = None
+
+    def open_ahead(self) -> None:
+        """Begin to open the network in a thread of its own: unpacking it takes a third of a second.
+
+        What goes wrong there is raised by the first `infer`.
+        """
+        if self._opening is None:
+            opener = ThreadPoolExecutor(1, "companion")
+            self._opening = opener.submit(self._open)
+            opener.shutdown(wait=False)
 
     @functools.cached_property
     def _session(self) -> onnxruntime.InferenceSession:
-        """The network, opened when first asked: clips do without it, and it takes a while."""
+        """The network, opened when first asked where `open_ahead` did not begin: not every file needs it."""
+        return self._open() if self._opening is None else self._opening.result()
+
+    def _open(self) -> onnxruntime.InferenceSession:
         session = open_session(self.card.path, threads=self._threads, device=self._device)
         if missing := set(OUTPUTS) - {value.name for value in session.get_outputs()}:
             raise WeightError(f"{self.card.path}: not a companion (no {', '.join(sorted(missing))})")
