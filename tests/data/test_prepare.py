@@ -349,6 +349,17 @@ def test_a_name_without_a_store_says_how_to_make_one(tmp_path, monkeypatch):
         find_archives([Path("nowhere")])
 
 
+def test_pictures_in_class_folders_and_lists_need_their_faces_cut_first(tmp_path):
+    (tmp_path / "plain" / "real").mkdir(parents=True)
+    (tmp_path / "split" / "train" / "fake").mkdir(parents=True)
+    (tmp_path / "list.csv").write_text("path,label\n")
+    for name in ("plain", "split"):
+        with pytest.raises(ValueError, match=rf"cut its faces first: unmask prepare folders \S*{name}"):
+            find_archives([tmp_path / name])
+    with pytest.raises(ValueError, match=r"cut its faces first: unmask prepare list \S*list\.csv"):
+        find_archives([tmp_path / "list.csv"])
+
+
 def test_a_leftover_of_a_killed_writer_is_no_data_set(tmp_path):
     (tmp_path / ".x-abc.part.zip").write_bytes(b"")
     assert archives_at(tmp_path) == []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unmask.data.manifest import Item, check_leaks, cut_tune, merge, read_zip
 from unmask.data.registry import LOADERS
+from unmask.data.sets.folders import class_folders, split_folders
 from unmask.data.store import archives_at
 
 STORES = Path("stores")
@@ -30,9 +31,18 @@ def find_archives(paths: Sequence[Path]) -> list[Path]:
                 f"{path}: cut its faces first: unmask prepare {path} FOLDER (makes {STORES / path})"
             )
         if not found:
-            raise ValueError(f"{path}: no data set zip here")
+            raise ValueError(f"{path}: no data set zip here{_remedy(place)}")
         archives += found
     return archives
+
+
+def _remedy(place: Path) -> str:
+    """Return what to do with a folder or list of pictures and videos, or "" where it is neither."""
+    if place.is_dir() and (class_folders(place) or split_folders(place)):
+        return f"; cut its faces first: unmask prepare folders {place} (makes {STORES / 'folders'})"
+    if place.is_file() and place.suffix.lower() == ".csv":
+        return f"; cut its faces first: unmask prepare list {place} (makes {STORES / 'list'})"
+    return ""
 
 
 def training_items(archives: Sequence[Path], *, tune_share: float, seed: int) -> list[Item]:
