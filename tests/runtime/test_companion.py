@@ -95,6 +95,29 @@ def test_a_network_without_map_is_no_companion(tmp_path):
         Companion(path).infer(np.zeros((1, 32, 32, 3), np.uint8))
 
 
+def test_what_is_said_of_a_face_does_not_depend_on_the_others(tmp_path):
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["N", 3, 32, 32])
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("logit", "map")]
+    nodes = [  # the mean of each crop less the largest value of all that is given at once
+        helper.make_node("ReduceMean", ["pixels"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("ReduceMax", ["pixels"], ["largest"], keepdims=0),
+        helper.make_node("Sub", ["mean", "largest"], ["logit"]),
+        helper.make_node("ReduceMean", ["pixels"], ["map"], axes=[1], keepdims=0),
+    ]
+    model = helper.make_model(
+        helper.make_graph(nodes, "x", [pixels], outputs),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    path = tmp_path / "together.onnx"
+    path.write_bytes(model.SerializeToString())
+    tiny_networks.write_card(path)
+    crops = np.stack([np.full((32, 32, 3), value, np.uint8) for value in (20, 200)])
+    opinion = Companion(path).infer(crops)
+    assert opinion.logits == pytest.approx([0, 0], abs=1e-3)
+    assert opinion.maps.shape == (2, 32, 32)
+
+
 def test_maps_of_unlike_size_add_and_keep_their_means():
     generator = np.random.default_rng(0)
     own, other = generator.normal(size=(3, 32, 32)), generator.normal(size=(3, 14, 14)).astype(np.float32)

@@ -42,8 +42,6 @@ LOOK_EVERY = 2.0
 """Seconds between the companion's looks at a track of a clip, where it has a say; their mean counts. Of the
 33 `open` clips it tells as much when it looks every 1, 2 or 3 s (AUC .785, .773, .785)."""
 BATCH = 4
-LOOKS = 2
-"""So many looks at clips are judged at once: four are no faster, and take 11 MB more."""
 DECIMALS = 4
 """Measurements in logits are rounded, so that reports do not differ by the last bits of a sum."""
 CHECKPOINTS = (".pt", ".pth", ".ckpt", ".safetensors")
@@ -110,7 +108,7 @@ class Visual:
                 second = self._companion.crop(frame.pixels, points)
             elif self._companion is not None and self._looks(track, face):
                 self._waiting.append((track, self._companion.crop(frame.pixels, points)))
-                if len(self._waiting) == LOOKS:
+                if len(self._waiting) == BATCH:
                     self._look()
             # The frame is kept only where a heat map is to be handed on: nothing may hold a video.
             self._pending.append(_Crop(pixels, second, face, frame if self._on_heat else None))
@@ -139,7 +137,7 @@ class Visual:
     def _look(self) -> None:
         """Let the companion see the crops of a clip that wait for it.
 
-        They wait for each other, for two at once are faster, and at first the network is still being opened.
+        They wait a while, because at first the network is still being opened.
         """
         if self._companion is not None and self._waiting:
             told = self._companion.infer(np.stack([pixels for _, pixels in self._waiting]))

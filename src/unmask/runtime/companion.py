@@ -82,13 +82,18 @@ class Companion:
         return crop(pixels, points, size=self.card.crop.size, framing=self._framing)
 
     def infer(self, crops: np.ndarray) -> Opinion:
-        """Run (N, S, S, 3) uint8 RGB crops, N >= 1.
+        """Run (N, S, S, 3) uint8 RGB crops, N >= 1, each by itself.
+
+        The ranges of the embedded companion's 8-bit arithmetic are those of all that it is given at once:
+        together, what is said of one face would depend on the others (by .28 of a logit, root mean square,
+        on 131 faces of clips, two at once), and they would be hardly faster (36 ms for 39).
 
         Raises:
             WeightError: the network does not keep the contract.
         """
         pixels = np.ascontiguousarray(crops.transpose(0, 3, 1, 2), dtype=np.float32)
-        return Opinion(*self._session.run(list(OUTPUTS), {INPUT: pixels}))
+        told = [self._session.run(list(OUTPUTS), {INPUT: one[None]}) for one in pixels]
+        return Opinion(*(np.concatenate(values) for values in zip(*told, strict=True)))
 
 
 def companion_of(card: Card, *, threads: int = 0, device: str = "auto") -> Companion | None:
