@@ -18,6 +18,7 @@ from unmask.evidence.visual import BATCH, Visual, heat_in_frame, load_network, s
 from unmask.faces.align import crop_matrix
 from unmask.faces.face import Detection, Face, Quality
 from unmask.media.events import Frame, Media
+from unmask.runtime import companion
 from unmask.runtime.card import WeightError, load_card
 
 POINTS = np.array([[80.0, 90], [120, 90], [100, 110], [85, 130], [115, 130]])
@@ -285,9 +286,18 @@ def test_in_a_clip_the_companion_looks_every_two_seconds_where_its_card_lets_it(
     assert [card.name for card in analyser.cards] == ["tiny", "second"]
 
 
+def test_a_clip_without_a_face_does_not_open_the_companion(tmp_path, monkeypatch):
+    opened = []
+    monkeypatch.setattr(companion, "open_session", lambda *given, **_: opened.append(given))
+    analyser = start(with_companion(tmp_path, in_clips=0.5))
+    analyser.observe(frame(118, 0), [])
+    assert analyser.conclude() == []
+    assert opened == []
+
+
 def test_in_a_clip_the_companion_keeps_people_apart(tmp_path):
     analyser = start(with_companion(tmp_path, in_clips=1.0))
-    for k in range(9):  # a second apart: looks at 0, 2, ... 8 s of each, judged two at a time
+    for k in range(9):  # a second apart: looks at 0, 2, ... 8 s of each, which wait together
         analyser.observe(frame(118, k), [face(7, time=float(k))])
         analyser.observe(frame(138, k), [face(8, time=float(k))])
     dark, bright = analyser.conclude()

